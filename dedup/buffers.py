@@ -1,0 +1,83 @@
+"""The only bridge between Arrow arrays and NumPy views.
+
+`np.frombuffer` on an Arrow buffer is writable for some arrays and read-only for others, so a kernel
+could change a caller's data in place, and Numba would compile twice. Every view made here is read-only,
+and texts always come as int64 offsets with uint8 data, whatever string type the caller has.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Int64s = npt.NDArray[np.int64]
+UInt8s = npt.NDArray[np.uint8]
+UInt64s = npt.NDArray[np.uint64]
+
+
+class Texts(NamedTuple):
+    """Texts as kernels read them: text i is data[offsets[i]:offsets[i + 1]], UTF-8; read-only.
+
+    A null text is an empty range; `valid` tells it from an empty one (None: no nulls).
+    """
+
+    offsets: Int64s
+    data: UInt8s
+    valid: npt.NDArray[np.bool_] | None
+
+
+def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A read-only view of the same memory."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def large_strings(array: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
+    """The same texts as one large_string array without an offset overflow at 2 GiB."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.cast(pa.large_string()).combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = array.chunk(0) if array.num_chunks else pa.array([], pa.large_string())
+        return array
+    return array if array.type == pa.large_string() else array.cast(pa.large_string())
+
+
+def texts(array: pa.Array | pa.ChunkedArray) -> Texts:
+    """Read-only views of a string array; copies only for a type that is not large_string."""
+    array = large_strings(array)
+    _, offset_buffer, data_buffer = array.buffers()
+    if len(array) == 0 or offset_buffer is None:
+        return Texts(frozen(np.zeros(1, np.int64)), frozen(np.zeros(0, np.uint8)), None)
+    offsets = np.frombuffer(offset_buffer, np.int64, len(array) + 1, array.offset * 8)
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
+    return Texts(frozen(offsets), frozen(data), validity(array))
+
+
+def validity(array: pa.Array) -> npt.NDArray[np.bool_] | None:
+    """True where a value is there; None if none is missing."""
+    if array.null_count == 0:
+        return None
+    return frozen(array.is_valid().to_numpy(zero_copy_only=False))
+
+
+def large_list(offsets: npt.NDArray[Any], values: npt.NDArray[Any]) -> pa.LargeListArray:
+    """A list column over NumPy memory, without a copy."""
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values))
+
+
+def list_parts(array: pa.LargeListArray) -> tuple[Int64s, npt.NDArray[Any]]:
+    """(offsets, values) of a large_list of numbers, as read-only views."""
+    offsets = np.frombuffer(array.buffers()[1], np.int64, len(array) + 1, array.offset * 8)
+    return frozen(offsets), frozen(array.values.to_numpy(zero_copy_only=True))
+
+
+def large_strings_from(offsets: npt.NDArray[Any], data: npt.NDArray[Any], valid: Any) -> pa.LargeStringArray:
+    """A large_string array over NumPy memory (int64 offsets, uint8 UTF-8 data), null where not `valid`."""
+    bitmap = None
+    if valid is not None:
+        bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data), bitmap)

@@ -1,0 +1,69 @@
+"""Components of the edge graph, and the representatives within them (design 6.6)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedup.kernels.compile import kernel
+from dedup.kernels.shingle import jaccard_runs
+
+
+@kernel
+def find(parent, x):  # type: ignore[no-untyped-def]
+    """The root of x, halving the path on the way."""
+    while parent[x] != x:
+        parent[x] = parent[parent[x]]
+        x = parent[x]
+    return x
+
+
+@kernel
+def union_edges(parent, pairs):  # type: ignore[no-untyped-def]
+    """Join the ends of every pair; the smaller document becomes the root.
+
+    parent   uint32[n]      in and out; parent[i] == i for a document alone
+    pairs    uint32[m, 2]
+    """
+    for e in range(pairs.shape[0]):
+        a, b = find(parent, pairs[e, 0]), find(parent, pairs[e, 1])
+        if a < b:
+            parent[b] = a
+        elif b < a:
+            parent[a] = b
+
+
+@kernel
+def flatten(parent):  # type: ignore[no-untyped-def]
+    """Make every document point at its root."""
+    for i in range(parent.size):
+        parent[i] = find(parent, parent[i])
+
+
+@kernel
+def represent(begins, neighbours, estimates, offsets, shingles, verify, threshold, twin, similarity):  # type: ignore[no-untyped-def]
+    """A maximal independent set in a fixed order: each document is kept, or dropped for a kept, verified twin.
+
+    begins       int64[n + 1]   document i, in keep order, has the earlier neighbours neighbours[begins[i]:begins[i + 1]]
+    neighbours   int64[m]       positions in keep order, each below i, ascending
+    estimates    float64[m]     used where `verify` is False
+    offsets      int64[n + 1]   document i has the sorted distinct shingles[offsets[i]:offsets[i + 1]]
+    twin         int64[n]       out: the kept twin of highest similarity, the earlier of equals; -1: kept
+    similarity   float64[n]     out: exact Jaccard similarity to it (the estimate where `verify` is False)
+
+    Twin: tests/naive.py (near).
+    """
+    for i in range(twin.size):
+        twin[i] = -1
+        best = 0.0
+        for e in range(begins[i], begins[i + 1]):
+            j = neighbours[e]
+            if twin[j] >= 0:
+                continue
+            if verify:
+                s = jaccard_runs(shingles, offsets[i], offsets[i + 1], offsets[j], offsets[j + 1], threshold)
+            else:
+                s = estimates[e]
+            if s >= threshold and s > best:
+                best = s
+                twin[i] = j
+        similarity[i] = best

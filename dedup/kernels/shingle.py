@@ -1,0 +1,101 @@
+"""Token hashes to shingle hashes, and sets of them (design 6.2, 6.7).
+
+A shingle is k consecutive tokens; its hash is a polynomial over the token hashes, which rolls, and a
+finalizer. Sets are sorted distinct arrays, so that an exact Jaccard similarity is one merge.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedup.kernels.compile import kernel
+from dedup.kernels.token import mix64
+
+_BASE = np.uint64(0xD6E8FEB86659FD93)
+_LENGTH = np.uint64(0x9E3779B97F4A7C15)
+
+
+@kernel
+def shingle_one(tokens, begin, end, k, whole, out):  # type: ignore[no-untyped-def]
+    """Write the shingle hashes of one document to out[:n] and return n.
+
+    tokens  uint64[...]   the document is tokens[begin:end]
+    whole   bool          a document of 1 to k - 1 tokens is one shingle instead of none
+    out     uint64[m]     m at least max(end - begin - k + 1, 1); in order, repeats kept
+    """
+    n = end - begin
+    width = k
+    if n < k:
+        if n == 0 or not whole:
+            return 0
+        width = n
+    power = np.uint64(1)
+    h = np.uint64(0)
+    for j in range(width):
+        h = h * _BASE + tokens[begin + j]
+        power = power * _BASE
+    # The length keeps a whole short text apart from a shingle of k tokens.
+    salt = _LENGTH * np.uint64(width)
+    out[0] = mix64(h ^ salt)
+    for j in range(width, n):
+        h = h * _BASE + tokens[begin + j] - tokens[begin + j - width] * power
+        out[j - width + 1] = mix64(h ^ salt)
+    return n - width + 1
+
+
+@kernel
+def shingle_all(tokens, token_offsets, k, whole, out, out_offsets):  # type: ignore[no-untyped-def]
+    """Shingle hashes of a batch; document i is out[out_offsets[i]:out_offsets[i + 1]], repeats kept.
+
+    tokens, token_offsets   uint64[...], int64[n + 1]
+    out, out_offsets        uint64[m], int64[n + 1]   out; m at least len(tokens) + 1
+    """
+    out_offsets[0] = 0
+    for i in range(token_offsets.size - 1):
+        n = shingle_one(tokens, token_offsets[i], token_offsets[i + 1], k, whole, out[out_offsets[i] :])
+        out_offsets[i + 1] = out_offsets[i] + n
+
+
+@kernel
+def compact_sorted(values, offsets, out_offsets):  # type: ignore[no-untyped-def]
+    """Drop repeats from sorted runs, in place; run i becomes values[out_offsets[i]:out_offsets[i + 1]].
+
+    values   uint64[...]      run i is values[offsets[i]:offsets[i + 1]], ascending
+    """
+    n = 0
+    out_offsets[0] = 0
+    for i in range(offsets.size - 1):
+        begin = n
+        for j in range(offsets[i], offsets[i + 1]):
+            if n == begin or values[j] != values[n - 1]:
+                values[n] = values[j]
+                n += 1
+        out_offsets[i + 1] = n
+
+
+@kernel
+def common(values, a, a_end, b, b_end):  # type: ignore[no-untyped-def]
+    """How many values the sorted distinct runs values[a:a_end] and values[b:b_end] share.
+
+    Branch-free steps: both cursors move by comparisons, which random hashes would mispredict.
+    """
+    n = 0
+    while a < a_end and b < b_end:
+        x, y = values[a], values[b]
+        n += np.int64(x == y)
+        a += np.int64(x <= y)
+        b += np.int64(y <= x)
+    return n
+
+
+@kernel
+def jaccard_runs(values, a, a_end, b, b_end, threshold):  # type: ignore[no-untyped-def]
+    """Exact Jaccard similarity of two runs; 0 where either is empty, or where sizes alone keep it below threshold."""
+    n_a, n_b = a_end - a, b_end - b
+    if n_a == 0 or n_b == 0:
+        return 0.0
+    # |A & B| / |A | B| is at most min / max of the sizes.
+    if min(n_a, n_b) < threshold * max(n_a, n_b):
+        return 0.0
+    shared = common(values, a, a_end, b, b_end)
+    return shared / (n_a + n_b - shared)

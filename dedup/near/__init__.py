@@ -1,0 +1,1 @@
+"""Near duplicates: signatures, bands, buckets, verification, representatives (design section 6)."""
