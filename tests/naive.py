@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from fractions import Fraction
 
 import xxhash
 
@@ -139,7 +138,7 @@ def _jaccard(a: Shingles, b: Shingles) -> float:
     if not a or not b:
         return 0.0
     both = len(a & b)
-    return float(Fraction(both, len(a) + len(b) - both))
+    return both / (len(a) + len(b) - both)
 
 
 def _tokens_with_spans(text: str) -> list[tuple[str, int, int]]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests import naive
 
-ALPHABET = "a b c d e f g h i j k l m n o p q r s t u v w x y z".split()
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
 def letters(first: str, last: str) -> str:
@@ -65,7 +65,9 @@ def test_a_text_shorter_than_a_shingle_has_none_unless_taken_whole() -> None:
     assert naive.shingles("one two three four") == frozenset()
     assert naive.shingles("one two", short="whole") == {("one", "two")}
     assert naive.shingles("", short="whole") == frozenset()
-    assert naive.shingles("one two three four five", short="whole") == {("one", "two", "three", "four", "five")}
+    assert naive.shingles("one two three four five", short="whole") == {
+        ("one", "two", "three", "four", "five")
+    }
 
 
 def test_jaccard_counts_each_shingle_once() -> None:
@@ -123,7 +125,12 @@ def test_a_group_follows_its_first_member() -> None:
 
 @pytest.mark.parametrize(
     ("keep", "expected"),
-    [("first", [0, 1, 2, 4, 3]), ("last", [4, 2, 1, 0, 3]), ("longest", [2, 0, 1, 4, 3]), ("shortest", [0, 1, 4, 2, 3])],
+    [
+        ("first", [0, 1, 2, 4, 3]),
+        ("last", [4, 2, 1, 0, 3]),
+        ("longest", [2, 0, 1, 4, 3]),
+        ("shortest", [0, 1, 4, 2, 3]),
+    ],
 )
 def test_keep_order_puts_nulls_last(keep: str, expected: list[int]) -> None:
     # 中文 is two characters and six bytes; equal texts tie by index

@@ -99,3 +99,18 @@ def jaccard_runs(values, a, a_end, b, b_end, threshold):  # type: ignore[no-unty
         return 0.0
     shared = common(values, a, a_end, b, b_end)
     return shared / (n_a + n_b - shared)
+
+
+@kernel
+def gather_runs(values, offsets, order, out):  # type: ignore[no-untyped-def]
+    """Lay runs of values one after the other in another order.
+
+    values, offsets   uint64[...], int64[n + 1]
+    order             int64[m]      runs to take
+    out               uint64[...]   their values
+    """
+    n = 0
+    for i in range(order.size):
+        for j in range(offsets[order[i]], offsets[order[i] + 1]):
+            out[n] = values[j]
+            n += 1

@@ -1,0 +1,1 @@
+"""Shards in, shards out: discovery, decoding, exchange files, atomic writes."""

@@ -1,0 +1,69 @@
+"""Files that appear whole or not at all, and the lock that keeps two runs out of one output.
+
+Every file of a run is written under a temporary name that says so and renamed when it is complete, so that
+a half-written file is never taken for a finished one; whatever carries such a name at the next start
+belongs to no run and is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from dedup.errors import UserError
+
+TEMPORARY = ".tmp-"
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; renamed to it at the end, removed on an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name[-100:]}")
+    try:
+        yield temporary
+        if sync:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what an interrupted run left half-written below a folder."""
+    for where, folders, names in os.walk(folder):
+        for name in [n for n in folders if n.startswith(TEMPORARY)]:
+            shutil.rmtree(os.path.join(where, name))
+            folders.remove(name)
+        for name in names:
+            if name.startswith(TEMPORARY):
+                os.unlink(os.path.join(where, name))
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold folder/.lock; UserError where another run holds it. The file goes with the lock."""
+    path = folder / ".lock"
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise UserError(f"{folder}: another run is writing there; wait for it or choose another output") from None
+        # The holder before us may have removed the file between our open and our lock.
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_ino == os.fstat(lock).st_ino:
+                break
+        os.close(lock)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(lock)

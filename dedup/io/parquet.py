@@ -1,0 +1,226 @@
+"""Parquet shards: streamed in by row group, written back with schema, metadata and codecs as they were.
+
+An output row group is the kept rows of one input row group, one contiguous chunk a column before a single
+write_table: otherwise page boundaries, and so bytes, would depend on how rows were batched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dedup import buffers
+
+ZSTD_LEVEL = 3
+GZIP_LEVEL = 6
+
+
+class Columns(NamedTuple):
+    """Columns of a run as a shard names them; dotted paths reach into structs."""
+
+    text: str
+    id: str | None
+    more: tuple[str, ...] = ()
+
+
+def open_file(path: str) -> Any:
+    """A ParquetFile; ArrowInvalid or OSError where it is none."""
+    return pq.ParquetFile(path, pre_buffer=False)
+
+
+def text_fault(schema: pa.Schema, text: str) -> str | None:
+    """Why this column cannot be read as text, None if it can."""
+    kind = field_type(schema, text)
+    if kind is None:
+        return f"no column {text!r}"
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_binary,
+             pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_null)  # fmt: skip
+    return None if any(test(kind) for test in tests) else f"column {text!r} is of type {kind}"
+
+
+def field_type(schema: pa.Schema, path: str) -> pa.DataType | None:
+    """The type of a column or struct member; None where there is none."""
+    if path in schema.names:
+        return schema.field(path).type
+    name, _, rest = path.partition(".")
+    kind = schema.field(name).type if rest and name in schema.names else None
+    while rest and kind is not None and pa.types.is_struct(kind):
+        part, _, rest = rest.partition(".")
+        kind = kind.field(part).type if kind.get_field_index(part) >= 0 else None
+    return kind if not rest else None
+
+
+def read_batches(file: Any, columns: Columns, batch_bytes: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(row of its first row, batch) of the wanted columns as the shard has them; about batch_bytes of text each."""
+    wanted = [path for path in (columns.text, columns.id, *columns.more) if path is not None]
+    present = list(dict.fromkeys(path for path in wanted if field_type(file.schema_arrow, path) is not None))
+    row = 0
+    for group in range(file.num_row_groups):
+        for batch in file.iter_batches(
+            _batch_rows(file.metadata.row_group(group), columns.text, batch_bytes),
+            row_groups=[group], columns=present, use_threads=False,
+        ):  # fmt: skip
+            if batch.num_rows:
+                yield row, batch
+                row += batch.num_rows
+
+
+def _batch_rows(group: Any, text: str, batch_bytes: int) -> int:
+    sizes = [group.column(i).total_uncompressed_size for i in range(group.num_columns)
+             if group.column(i).path_in_schema.startswith(text)]  # fmt: skip
+    each = max(1, sum(sizes) // max(group.num_rows, 1))
+    return int(min(max(batch_bytes // each, 16), 1 << 16))
+
+
+def column(batch: pa.RecordBatch | pa.Table, path: str) -> Any:
+    """A column or struct member by path, nulls of its parents included."""
+    if path in batch.schema.names:
+        return batch[path]
+    name, _, rest = path.partition(".")
+    return pc.struct_field(batch[name], rest.split("."))
+
+
+def readable_texts(values: Any) -> tuple[pa.LargeStringArray, npt.NDArray[np.bool_]]:
+    """(texts as large_string, True where a text could be read); bytes that are not UTF-8 become null."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    readable = np.ones(len(values), np.bool_)
+    kind = values.type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        try:
+            return values.cast(pa.large_string()), readable
+        except pa.ArrowInvalid:
+            items = [_decoded(value) for value in values.cast(pa.large_binary()).to_pylist()]
+            readable = np.array([item is not False for item in items])
+            return pa.array([None if item is False else item for item in items], pa.large_string()), readable
+    return buffers.large_strings(values), readable
+
+
+def _decoded(value: bytes | None) -> str | bool | None:
+    if value is None:
+        return None
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+
+
+class GroupWriter:
+    """Writes one table as one row group into a file like `source`."""
+
+    def __init__(self, path: Path, source: Any) -> None:
+        self._schema = source.schema_arrow
+        codecs = _codecs(source.metadata)
+        levels = {name: {"ZSTD": ZSTD_LEVEL, "GZIP": GZIP_LEVEL}.get(codec) for name, codec in codecs.items()}
+        self._writer = pq.ParquetWriter(
+            path,
+            self._schema,
+            compression={name: "NONE" if codec == "UNCOMPRESSED" else codec for name, codec in codecs.items()},
+            compression_level={name: level for name, level in levels.items() if level is not None} or None,
+        )
+
+    def write(self, table: pa.Table) -> None:
+        """One row group of the table's rows; nothing for no rows."""
+        if table.num_rows:
+            self._writer.write_table(table.combine_chunks(), row_group_size=table.num_rows)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
+
+
+def _codecs(metadata: Any) -> dict[str, str]:
+    if metadata.num_row_groups == 0:
+        return {metadata.schema.column(i).path: "SNAPPY" for i in range(metadata.num_columns)}
+    group = metadata.row_group(0)
+    return {group.column(i).path_in_schema: group.column(i).compression for i in range(group.num_columns)}
+
+
+def with_texts(table: pa.Table, path: str, rows: npt.NDArray[np.int64], texts: pa.LargeStringArray) -> pa.Table:
+    """The table with the texts of some rows replaced; the column keeps its type."""
+    if path in table.schema.names:
+        at = table.schema.get_field_index(path)
+        return table.set_column(at, table.schema.field(at), _replaced(table[path], rows, texts))
+    name, _, rest = path.partition(".")
+    at = table.schema.get_field_index(name)
+    array = table[name].combine_chunks()
+    return table.set_column(at, table.schema.field(at), _with_member(array, rest.split("."), rows, texts))
+
+
+def _with_member(array: Any, path: Sequence[str], rows: npt.NDArray[np.int64], texts: Any) -> Any:
+    if not path:
+        return _replaced(array, rows, texts)
+    members = [array.field(i) for i in range(array.type.num_fields)]
+    at = array.type.get_field_index(path[0])
+    changed = _with_member(members[at], path[1:], rows, texts)
+    members[at] = changed.combine_chunks() if isinstance(changed, pa.ChunkedArray) else changed
+    return pa.StructArray.from_arrays(members, fields=list(array.type), mask=array.is_null())
+
+
+def _replaced(values: Any, rows: npt.NDArray[np.int64], texts: Any) -> Any:
+    """`values` with those at `rows` replaced by `texts`, in its own type."""
+    kind = values.type
+    plain = pa.large_binary() if "binary" in str(kind) else pa.large_string()
+    old = values.cast(kind.value_type).cast(plain) if pa.types.is_dictionary(kind) else values.cast(plain)
+    old = old.combine_chunks() if isinstance(old, pa.ChunkedArray) else old
+    indices = np.arange(len(values))
+    indices[rows] = len(values) + np.arange(len(rows))
+    merged = pa.concat_arrays([old, texts.cast(plain)]).take(pa.array(indices))
+    if pa.types.is_dictionary(kind):
+        return merged.cast(kind.value_type).dictionary_encode().cast(kind)
+    return merged.cast(kind)
+
+
+class RowWriter:
+    """Writes a table of the run in row groups of fixed size, however its rows arrive.
+
+    A group ends after 65,536 rows or with the row that completes 16 MiB of `sized` values.
+    """
+
+    ROWS = 1 << 16
+    BYTES = 16 << 20
+
+    def __init__(self, path: Path, schema: pa.Schema, sized: str | None = None) -> None:
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=ZSTD_LEVEL)
+        self._schema, self._sized = schema, sized
+        self._tables: list[pa.Table] = []
+        self._rows = self._bytes = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows."""
+        while table.num_rows:
+            take = min(table.num_rows, self.ROWS - self._rows)
+            size = 0
+            if self._sized is not None:
+                lengths = pc.fill_null(pc.binary_length(table[self._sized]), 0).to_numpy()
+                ends = np.cumsum(lengths)
+                take = min(take, int(np.searchsorted(ends, self.BYTES - self._bytes)) + 1)
+                size = int(ends[take - 1])
+            self._tables.append(table.slice(0, take))
+            self._rows += take
+            self._bytes += size
+            table = table.slice(take)
+            if self._rows == self.ROWS or self._bytes >= self.BYTES:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            merged = pa.concat_tables(self._tables).cast(self._schema).combine_chunks()
+            self._writer.write_table(merged, row_group_size=self._rows)
+        self._tables, self._rows, self._bytes = [], 0, 0
+
+    def close(self) -> None:
+        """Write what is left and finish the file."""
+        self._flush()
+        self._writer.close()

@@ -1,0 +1,32 @@
+"""Packing of signature records: a signature, or the shingles of a document that has few."""
+
+from __future__ import annotations
+
+from dedup.kernels.compile import kernel
+from dedup.kernels.sketch import SMALL
+
+
+@kernel
+def pack_records(signatures, small, counts, begins, out):  # type: ignore[no-untyped-def]
+    """Write each document's record.
+
+    signatures   uint8[n, s], small uint8[n, 8 * SMALL], counts int32[n]
+    begins       int64[n + 1]   record i is out[begins[i]:begins[i + 1]]
+    out          uint8[begins[n]]
+    """
+    for i in range(counts.size):
+        source = small[i] if counts[i] < SMALL else signatures[i]
+        for j in range(begins[i + 1] - begins[i]):
+            out[begins[i] + j] = source[j]
+
+
+@kernel
+def unpack_records(data, begins, counts, signatures, small):  # type: ignore[no-untyped-def]
+    """Read records back into rows of `signatures` or `small`; record i begins at data[begins[i]]."""
+    for i in range(counts.size):
+        if counts[i] < SMALL:
+            for j in range(8 * counts[i]):
+                small[i, j] = data[begins[i] + j]
+        else:
+            for j in range(signatures.shape[1]):
+                signatures[i, j] = data[begins[i] + j]

@@ -1,0 +1,280 @@
+"""A recipe: TOML or a dict, checked strictly and frozen.
+
+Every key is known or refused with the nearest right name; nothing of the data is looked at here. The recipe as
+run, with all defaults filled in, is written beside the output, so that a run can be read and repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dedup.errors import RecipeError, UserError, nearest
+
+KEEP = ("first", "last", "longest", "shortest", "highest:<column>", "lowest:<column>")
+EXECUTORS = ("serial", "local")
+EXACT_SETTINGS: dict[str, Any] = {"on": None, "keep": None}
+NEAR_SETTINGS: dict[str, Any] = {
+    "threshold": 0.8, "shingle": 5, "keep": None, "slots": 256, "scheme": "fast", "seed": 1, "short": "skip",
+    "verify": "exact", "fold_traditional": False,
+}  # fmt: skip
+# How a run is carried out, not what comes out: these may change between two attempts.
+HOW = ("workers", "executor", "batch_bytes", "max_drop", "max_rejected")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: a stage (`use`) or a barrier (`dedup`), with its settings.
+
+    number   its place in the recipe, from 0, as in `--set step.4.threshold=0.9` and in messages
+    """
+
+    number: int
+    kind: str  # "stage", "exact" or "near"
+    use: str
+    settings: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return f"step[{self.number}] ({self.use})"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to do with which documents."""
+
+    input: tuple[str, ...]
+    output: str
+    text: str = "text"
+    id: str | None = None
+    step: tuple[Step, ...] = ()
+    workers: int = 0  # 0: one a core
+    executor: str = "local"
+    batch_bytes: int = 16 << 20  # text a batch, about
+    max_rejected: float = 0.01  # share of rows
+    max_drop: float = 0.95  # share of documents
+    measure_all: bool = False
+    seed: int = 1
+    folder: str = field(default=".", compare=False)  # where the recipe lies: user modules are looked for there
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as TOML data, every default filled in."""
+        data: dict[str, Any] = {}
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if item.name not in ("step", "folder") and value is not None:
+                data[item.name] = list(value) if isinstance(value, tuple) else value
+        data["step"] = []
+        for step in self.step:
+            key = "use" if step.kind == "stage" else "dedup"
+            data["step"].append({key: step.use} | {k: v for k, v in step.settings.items() if v is not None})
+        return data
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the bytes that come out: the recipe without how it is carried out and where to."""
+        return {k: v for k, v in self.as_dict().items() if k not in (*HOW, "output")}
+
+
+def load(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    input: str | Sequence[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    changes: Sequence[str] = (),
+    **overrides: Any,
+) -> Recipe:
+    """A checked recipe from a path or a dict; the arguments win over what it says.
+
+    changes   "key=value" as given to --set; the value is TOML, or else a plain string
+    """
+    data, folder = _read(source)
+    if input is not None:
+        data["input"] = [input] if isinstance(input, str) else [str(item) for item in input]
+    if output is not None:
+        data["output"] = os.fspath(output)
+    data |= {key: value for key, value in overrides.items() if value is not None}
+    for change in changes:
+        _apply(data, change)
+    return parse(data, folder)
+
+
+def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    if isinstance(source, Mapping):
+        steps = [dict(step) for step in source.get("step", [])]
+        return {**source, "step": steps}, "."
+    path = Path(source)
+    try:
+        return tomllib.loads(path.read_text("utf-8")), str(path.parent)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name a recipe (a .toml file)") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not TOML ({error})") from None
+
+
+def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
+    """A recipe from TOML data; RecipeError for anything it should not have."""
+    known = [item.name for item in dataclasses.fields(Recipe) if item.name != "folder"]
+    _refuse_unknown("recipe", data, known)
+    if "input" not in data:
+        raise RecipeError("the recipe names no input; write input = \"data/*.jsonl\" or give -i")
+    if "output" not in data:
+        raise RecipeError("the recipe names no output; write output = \"out\" or give -o")
+    values = dict(data)
+    inputs = [values["input"]] if isinstance(values["input"], str) else values["input"]
+    values["input"] = tuple(inputs)
+    if not all(isinstance(item, str) for item in inputs) or not inputs:
+        raise RecipeError(f"input is {data['input']!r}; it is a glob, a file, a folder or a list of them")
+    steps = values.get("step", [])
+    if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
+        raise RecipeError("step is not a list of tables; begin each step with [[step]]")
+    values["step"] = _with_shared_keep(tuple(_step(number, step) for number, step in enumerate(steps)))
+    for item in dataclasses.fields(Recipe):
+        if item.name in values:
+            _check_type(item.name, values[item.name])
+    return Recipe(**values, folder=folder)
+
+
+_TYPES: dict[str, tuple[type, str]] = {
+    "output": (str, "a folder"), "text": (str, "a column"), "id": (str, "a column"), "workers": (int, "0 or more"),
+    "executor": (str, "serial or local"), "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),
+    "max_drop": (float, "a share in [0, 1]"), "measure_all": (bool, "true or false"), "seed": (int, "a whole number"),
+}  # fmt: skip
+
+
+def _check_type(name: str, value: Any) -> None:
+    if name not in _TYPES:
+        return
+    kind, meaning = _TYPES[name]
+    fits = isinstance(value, bool) if kind is bool else isinstance(value, kind) and not isinstance(value, bool)
+    if kind is float:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    if not fits or (kind is int and value < 0):
+        raise RecipeError(f"{name} is {value!r}; it is {meaning}")
+    if name == "executor" and value not in EXECUTORS:
+        raise RecipeError(f"executor is {value!r}; {nearest(value, EXECUTORS)}")
+    if name == "batch_bytes" and value < 1:
+        raise RecipeError("batch_bytes is 0; a batch has at least one byte of text")
+
+
+def _step(number: int, data: Mapping[str, Any]) -> Step:
+    settings = dict(data)
+    if ("use" in settings) == ("dedup" in settings):
+        raise RecipeError(f'step[{number}] has to say either use = "..." or dedup = "exact" or "near"')
+    if "use" in settings:
+        use = settings.pop("use")
+        if not isinstance(use, str):
+            raise RecipeError(f"step[{number}]: use is {use!r}; it is the name of a stage, such as clean.fix_text")
+        return Step(number, "stage", use, settings)
+    kind = settings.pop("dedup")
+    known = {"exact": EXACT_SETTINGS, "near": NEAR_SETTINGS}
+    if kind not in known:
+        raise RecipeError(f"step[{number}]: dedup is {kind!r}; it is one of exact, near")
+    _refuse_unknown(f"step[{number}] ({kind})", settings, known[kind])
+    step = Step(number, kind, kind, known[kind] | settings)
+    _check_barrier(step)
+    return step
+
+
+def _check_barrier(step: Step) -> None:
+    keep = step.settings["keep"]
+    if keep is not None:
+        name, _, column = str(keep).partition(":")
+        if name not in ("first", "last", "longest", "shortest") or column:
+            if name not in ("highest", "lowest") or not column:
+                raise RecipeError(f"{step.label}: keep is {keep!r}; it is one of {', '.join(KEEP)}")
+    if step.kind == "exact":
+        on = step.settings["on"]
+        if isinstance(on, str):
+            step.settings["on"] = [on]
+        elif on is not None and not (isinstance(on, list) and on and all(isinstance(c, str) for c in on)):
+            raise RecipeError(f"{step.label}: on is {on!r}; it is a column or a list of columns")
+        return
+    from dedup.near.params import Sketch, bands_for
+
+    threshold = step.settings["threshold"]
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+        raise RecipeError(f"{step.label}: threshold is {threshold!r}; a Jaccard threshold lies in [0.7, 1.0]")
+    for name, kind in (("shingle", int), ("slots", int), ("seed", int), ("scheme", str), ("short", str)):
+        value = step.settings[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise RecipeError(f"{step.label}: {name} is {value!r}; it is {'a whole number' if kind is int else 'text'}")
+    if step.settings["verify"] not in ("exact", "signature"):
+        raise RecipeError(f"{step.label}: verify is {step.settings['verify']!r}; it is one of exact, signature")
+    if not isinstance(step.settings["fold_traditional"], bool):
+        raise RecipeError(f"{step.label}: fold_traditional is {step.settings['fold_traditional']!r}; it is true or false")
+    try:
+        bands_for(threshold, sketch_of(step, Sketch).slots)
+    except RecipeError as error:
+        raise RecipeError(f"{step.label}: {error}") from None
+
+
+def sketch_of(step: Step, sketch: Any) -> Any:
+    """The settings of a near step that two signature tables must share."""
+    return sketch(**{item.name: step.settings[item.name] for item in dataclasses.fields(sketch)})
+
+
+def _with_shared_keep(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Adjacent barriers that do not say otherwise take the last one's keep."""
+    keep = "first"
+    for at in reversed(range(len(steps))):
+        step = steps[at]
+        if step.kind == "stage":
+            keep = "first"
+            continue
+        if at + 1 == len(steps) or steps[at + 1].kind == "stage":
+            keep = step.settings["keep"] or "first"
+        if step.settings["keep"] is None:
+            step.settings["keep"] = keep
+    return steps
+
+
+def _refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise RecipeError(f"{where} has no key {key!r}; {nearest(key, known)}")
+
+
+def _apply(data: dict[str, Any], change: str) -> None:
+    """Apply one --set: a top-level key, a key that one step has, or step.N.key."""
+    key, equals, written = change.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {change}: write key=value, such as threshold=0.9")
+    try:
+        value = tomllib.loads(f"v = {written}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = written
+    steps = data.get("step", [])
+    parts = key.split(".")
+    if parts[0] == "step" and len(parts) >= 3:
+        if not parts[1].isdigit() or int(parts[1]) >= len(steps):
+            raise RecipeError(f"--set {key}: there is no step {parts[1]}; steps are numbered from 0 to {len(steps) - 1}")
+        _set_path(steps[int(parts[1])], parts[2:], value)
+        return
+    top = [item.name for item in dataclasses.fields(Recipe) if item.name not in ("step", "folder")]
+    if key in top:
+        data[key] = value
+        return
+    settable = [{**{"exact": EXACT_SETTINGS, "near": NEAR_SETTINGS}.get(str(s.get("dedup")), {}), **s} for s in steps]
+    holders = [number for number, step in enumerate(settable) if parts[0] in step]
+    if not holders:
+        known = {*top, *(k for step in settable for k in step)} - {"use", "dedup"}
+        raise RecipeError(f"--set {key}: no step has it; {nearest(key, known)}")
+    if len(holders) > 1:
+        choices = " or ".join(f"step.{number}.{key}" for number in holders)
+        raise RecipeError(f"--set {key}: several steps have it; write {choices}")
+    _set_path(steps[holders[0]], parts, value)
+
+
+def _set_path(table: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        inner = table.get(name)
+        table[name] = dict(inner) if isinstance(inner, dict) else {}
+        table = table[name]
+    table[path[-1]] = value

@@ -1,0 +1,108 @@
+"""Finds the function that a step names: a stage of this package, or one of the user's own.
+
+There is no registry: `clean.fix_text` is dedup/clean.py, def fix_text; `my_rules:digit_ratio` is a function of
+my_rules.py beside the recipe. Settings are its keyword arguments and are checked against its signature.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+
+from dedup.errors import RecipeError, nearest
+from dedup.recipe import Step
+
+Stage = Callable[..., pa.RecordBatch]
+_MODULES = ("clean", "drop", "segment")
+
+
+def find(step: Step, folder: str) -> Stage:
+    """The function of a step, its settings checked against its parameters."""
+    function = _user_stage(step, folder) if ":" in step.use else _own_stage(step)
+    _check_settings(step, function)
+    return function
+
+
+def shipped() -> dict[str, Stage]:
+    """Every stage of this package by the name that recipes use."""
+    import dedup.measure
+
+    names = [*_MODULES, *(f"measure.{module.name}" for module in pkgutil.iter_modules(dedup.measure.__path__))]
+    found: dict[str, Stage] = {}
+    for name in names:
+        module = importlib.import_module(f"dedup.{name}")
+        for attribute, value in vars(module).items():
+            if inspect.isfunction(value) and value.__module__ == module.__name__ and _is_stage(value):
+                found[name if name == attribute else f"{name}.{attribute}"] = value
+    return found
+
+
+def _is_stage(function: Any) -> bool:
+    if function.__name__.startswith("_") or function.__name__ == "set_column":
+        return False
+    parameters = list(inspect.signature(function).parameters.values())
+    others = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
+    return bool(parameters) and parameters[0].name == "batch" and all(p.kind in others for p in parameters[1:])
+
+
+def _own_stage(step: Step) -> Stage:
+    stages = shipped()
+    if step.use not in stages:
+        raise RecipeError(f"step[{step.number}]: there is no stage {step.use!r}; {nearest(step.use, stages)}")
+    return stages[step.use]
+
+
+def _user_stage(step: Step, folder: str) -> Stage:
+    name, _, attribute = step.use.partition(":")
+    module = user_module(name, folder)
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        names = [n for n, value in vars(module).items() if inspect.isfunction(value)]
+        raise RecipeError(f"step[{step.number}]: {name} has no function {attribute!r}; {nearest(attribute, names)}")
+    return function  # type: ignore[no-any-return]
+
+
+def user_module(name: str, folder: str) -> ModuleType:
+    """A module beside the recipe, else one that Python finds."""
+    path = Path(folder, *name.split(".")).with_suffix(".py").resolve()
+    if not path.exists():
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise RecipeError(f"{name}: no such module beside the recipe ({path}) nor elsewhere ({error})") from None
+    full_name = f"_dedup_user_{abs(hash(str(path)))}_{path.stem}"
+    if full_name in sys.modules:
+        return sys.modules[full_name]
+    specification = importlib.util.spec_from_file_location(full_name, path)
+    if specification is None or specification.loader is None:
+        raise RecipeError(f"{path}: cannot be loaded as Python")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[full_name] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[full_name]
+        raise RecipeError(f"{path}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _check_settings(step: Step, function: Stage) -> None:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters]
+    for key in step.settings:
+        if key not in known:
+            raise RecipeError(f"{step.label} has no parameter {key!r}; {nearest(key, known)}")
+    missing = [p.name for p in parameters if p.default is inspect.Parameter.empty and p.name not in step.settings]
+    if missing:
+        raise RecipeError(f"{step.label} needs a value for {missing[0]!r}")
