@@ -1,4 +1,4 @@
-"""Text to better text: mojibake, entities and control characters fixed; Unicode form and white space made uniform.
+"""Text to better text: mojibake, entities and control characters fixed, white space made uniform.
 
 `fix_text` is ftfy, byte for byte, but ftfy reads only the lines in which something that it could change
 occurs; a document without such a line keeps its very bytes. `normalize` is Arrow compute throughout:
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -45,7 +45,7 @@ def fix_text(
     normalization: str | None = "NFC",
     max_decode_length: int = 1_000_000,
 ) -> pa.RecordBatch:
-    """Replace `text` by `ftfy.fix_text(text, TextFixerConfig(...))`, byte for byte, at a multiple of its speed.
+    """Replace `text` by `ftfy.fix_text(text, TextFixerConfig(...))`, byte for byte, many times faster.
 
     The settings are ftfy's, with ftfy's defaults but for two, which rewrite good text: `fix_character_width`
     turns Chinese and Japanese punctuation into ASCII, `uncurl_quotes` typographic quotation marks into
@@ -104,18 +104,26 @@ def normalize(
     text   large_string, whatever string type came in; null stays null
     """
     _one_of("normalize", "form", form, (*FORMS, "none"))
-    rules = list(_white_space_rules(unix_line_ends, strip_line_ends, collapse_spaces, blank_lines, strip_blank_edges))
+    rules = list(
+        _white_space_rules(unix_line_ends, strip_line_ends, collapse_spaces, blank_lines, strip_blank_edges)
+    )
     texts = buffers.large_strings(batch["text"])
     if len(texts) > 0:
         if form != "none":
-            texts = _where(texts, pc.invert(pc.string_is_ascii(texts)), lambda t: pc.utf8_normalize(t, form=form))
+            texts = _where(
+                texts, pc.invert(pc.string_is_ascii(texts)), lambda t: pc.utf8_normalize(t, form=form)
+            )
         for pattern, replacement in rules:
             texts = _substitute(texts, pattern, replacement)
     return _with_text(batch, texts)
 
 
 def _white_space_rules(
-    unix_line_ends: bool, strip_line_ends: bool, collapse_spaces: bool, blank_lines: int | str, strip_blank_edges: bool
+    unix_line_ends: bool,
+    strip_line_ends: bool,
+    collapse_spaces: bool,
+    blank_lines: int | str,
+    strip_blank_edges: bool,
 ) -> Iterator[tuple[str, str]]:
     """(RE2 expression, replacement) in the order in which they apply."""
     if unix_line_ends:
@@ -125,11 +133,16 @@ def _white_space_rules(
     if collapse_spaces:
         yield rf"([^{SPACE}\n][{SPACE}])[{SPACE}]+", r"\1"
     if blank_lines != "keep":
-        if isinstance(blank_lines, bool) or not isinstance(blank_lines, int) or not 0 <= blank_lines <= MOST_BLANK_LINES:
+        if (
+            isinstance(blank_lines, bool)
+            or not isinstance(blank_lines, int)
+            or not 0 <= blank_lines <= MOST_BLANK_LINES
+        ):
             raise RecipeError(
-                f'normalize: blank_lines is {blank_lines!r}; it is a number from 0 to {MOST_BLANK_LINES}, or "keep"'
+                f"normalize: blank_lines is {blank_lines!r}; "
+                f'it is a number from 0 to {MOST_BLANK_LINES}, or "keep"'
             )
-        yield rf"\n(?:[{SPACE}]*\n){{{blank_lines + 1},}}", "\n" * (blank_lines + 1)
+        yield rf"(\A|\n)(?:[{SPACE}]*\n){{{blank_lines + 1},}}", r"\1" + "\n" * blank_lines
     if strip_blank_edges:
         yield rf"\A(?:[{SPACE}\n]+\z|[{SPACE}\n]*\n)", ""
         yield rf"\n[{SPACE}\n]+\z", "\n"
@@ -143,8 +156,10 @@ def _substitute(texts: pa.LargeStringArray, pattern: str, replacement: str) -> p
     )
 
 
-def _where(texts: pa.LargeStringArray, mask: pa.BooleanArray, change: Callable[[Any], Any]) -> pa.LargeStringArray:
-    """The texts with those of the mask changed; most stages change few, and the others are not copied twice."""
+def _where(
+    texts: pa.LargeStringArray, mask: pa.BooleanArray, change: Callable[[Any], Any]
+) -> pa.LargeStringArray:
+    """The texts with those of the mask changed; the expensive change never sees the others."""
     mask = pc.fill_null(mask, False)
     if not pc.any(mask).as_py():
         return texts
@@ -166,7 +181,7 @@ def _replaced(texts: pa.LargeStringArray, changed: dict[int, str]) -> pa.LargeSt
     return pc.replace_with_mask(texts, pa.array(mask), pa.array(list(changed.values()), pa.large_string()))
 
 
-def _one_of(stage: str, setting: str, value: object, allowed: Iterable[str]) -> Any:
+def _one_of(stage: str, setting: str, value: str, allowed: Collection[str]) -> str:
     if value not in allowed:
         raise RecipeError(f"{stage}: {setting} is {value!r}; it is one of {', '.join(allowed)}")
     return value
@@ -207,7 +222,9 @@ def _fixed(texts: pa.LargeStringArray, config: tuple[Any, ...]) -> Iterator[tupl
     memory = memoryview(view.data)  # type: ignore[arg-type]
     for index, flagged in groupby(lines[:count].tolist(), key=lambda line: line[0]):
         start, end = int(view.offsets[index]), int(view.offsets[index + 1])
-        fixed = _fix_lines(memory[start:end], [(a - start, b - start, why) for _, a, b, why in flagged], ftfy_config)
+        fixed = _fix_lines(
+            memory[start:end], [(a - start, b - start, why) for _, a, b, why in flagged], ftfy_config
+        )
         if fixed is not None:
             yield index, fixed
 
@@ -227,7 +244,7 @@ def _fix_lines(text: memoryview, flagged: list[tuple[int, int, int]], config: An
     for start, end, reasons in flagged:
         line = str(text[start:end], "utf-8")
         if _needs_ftfy(line, reasons, config.normalization):
-            # From the first line with "<" on, entities are left alone; ftfy itself sees to the line's own "<".
+            # From the first line with "<" on, entities are left alone; ftfy sees to the line's own "<".
             if config.unescape_html == "auto" and b"<" in bytes(text[looked:start]):
                 config = config._replace(unescape_html=False)
             looked = start
@@ -243,7 +260,7 @@ def _fix_lines(text: memoryview, flagged: list[tuple[int, int, int]], config: An
     return "".join([*parts, str(text[copied:], "utf-8")]) if parts else None
 
 
-def _needs_ftfy(line: str, reasons: int, form: str | None) -> bool:
+def _needs_ftfy(line: str, reasons: int, form: Any) -> bool:
     """Whether more than carriage returns may have to be fixed."""
     from ftfy.badness import is_bad
 
@@ -327,7 +344,7 @@ _LOOKED_UP = (range(0xA0, 0x3400), range(0xA480, 0xAC00), range(0xF900, 0x13460)
 _HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 
 
-def _moved_by(form: str) -> list[int]:
+def _moved_by(form: Any) -> list[int]:
     """Code points that a normalization form changes, reorders, or may join to the one before."""
     found = [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]  # vowels and finals join a Hangul syllable
     if form in ("NFD", "NFKD"):

@@ -61,7 +61,9 @@ class Recipe:
     max_drop: float = 0.95  # share of documents
     measure_all: bool = False
     seed: int = 1
-    folder: str = field(default=".", compare=False)  # where the recipe lies: user modules are looked for there
+    folder: str = field(
+        default=".", compare=False
+    )  # where the recipe lies: user modules are looked for there
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as TOML data, every default filled in."""
@@ -122,9 +124,9 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
     known = [item.name for item in dataclasses.fields(Recipe) if item.name != "folder"]
     _refuse_unknown("recipe", data, known)
     if "input" not in data:
-        raise RecipeError("the recipe names no input; write input = \"data/*.jsonl\" or give -i")
+        raise RecipeError('the recipe names no input; write input = "data/*.jsonl" or give -i')
     if "output" not in data:
-        raise RecipeError("the recipe names no output; write output = \"out\" or give -o")
+        raise RecipeError('the recipe names no output; write output = "out" or give -o')
     values = dict(data)
     inputs = [values["input"]] if isinstance(values["input"], str) else values["input"]
     values["input"] = tuple(inputs)
@@ -151,7 +153,9 @@ def _check_type(name: str, value: Any) -> None:
     if name not in _TYPES:
         return
     kind, meaning = _TYPES[name]
-    fits = isinstance(value, bool) if kind is bool else isinstance(value, kind) and not isinstance(value, bool)
+    fits = (
+        isinstance(value, bool) if kind is bool else isinstance(value, kind) and not isinstance(value, bool)
+    )
     if kind is float:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
     if not fits or (kind is int and value < 0):
@@ -169,7 +173,9 @@ def _step(number: int, data: Mapping[str, Any]) -> Step:
     if "use" in settings:
         use = settings.pop("use")
         if not isinstance(use, str):
-            raise RecipeError(f"step[{number}]: use is {use!r}; it is the name of a stage, such as clean.fix_text")
+            raise RecipeError(
+                f"step[{number}]: use is {use!r}; it is the name of a stage, such as clean.fix_text"
+            )
         return Step(number, "stage", use, settings)
     kind = settings.pop("dedup")
     known = {"exact": EXACT_SETTINGS, "near": NEAR_SETTINGS}
@@ -203,11 +209,17 @@ def _check_barrier(step: Step) -> None:
     for name, kind in (("shingle", int), ("slots", int), ("seed", int), ("scheme", str), ("short", str)):
         value = step.settings[name]
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise RecipeError(f"{step.label}: {name} is {value!r}; it is {'a whole number' if kind is int else 'text'}")
+            raise RecipeError(
+                f"{step.label}: {name} is {value!r}; it is {'a whole number' if kind is int else 'text'}"
+            )
     if step.settings["verify"] not in ("exact", "signature"):
-        raise RecipeError(f"{step.label}: verify is {step.settings['verify']!r}; it is one of exact, signature")
+        raise RecipeError(
+            f"{step.label}: verify is {step.settings['verify']!r}; it is one of exact, signature"
+        )
     if not isinstance(step.settings["fold_traditional"], bool):
-        raise RecipeError(f"{step.label}: fold_traditional is {step.settings['fold_traditional']!r}; it is true or false")
+        raise RecipeError(
+            f"{step.label}: fold_traditional is {step.settings['fold_traditional']!r}; it is true or false"
+        )
     try:
         bands_for(threshold, sketch_of(step, Sketch).slots)
     except RecipeError as error:
@@ -254,14 +266,18 @@ def _apply(data: dict[str, Any], change: str) -> None:
     parts = key.split(".")
     if parts[0] == "step" and len(parts) >= 3:
         if not parts[1].isdigit() or int(parts[1]) >= len(steps):
-            raise RecipeError(f"--set {key}: there is no step {parts[1]}; steps are numbered from 0 to {len(steps) - 1}")
+            raise RecipeError(
+                f"--set {key}: there is no step {parts[1]}; steps are numbered from 0 to {len(steps) - 1}"
+            )
         _set_path(steps[int(parts[1])], parts[2:], value)
         return
     top = [item.name for item in dataclasses.fields(Recipe) if item.name not in ("step", "folder")]
     if key in top:
         data[key] = value
         return
-    settable = [{**{"exact": EXACT_SETTINGS, "near": NEAR_SETTINGS}.get(str(s.get("dedup")), {}), **s} for s in steps]
+    settable = [
+        {**{"exact": EXACT_SETTINGS, "near": NEAR_SETTINGS}.get(str(s.get("dedup")), {}), **s} for s in steps
+    ]
     holders = [number for number, step in enumerate(settable) if parts[0] in step]
     if not holders:
         known = {*top, *(k for step in settable for k in step)} - {"use", "dedup"}

@@ -270,17 +270,14 @@ def _short(corpus: _Corpus) -> None:
 
 
 def _junk(corpus: _Corpus) -> None:
+    """Something for every rule of configs/quickstart.toml."""
     junk = {
         "empty": ["", "   "],
         "few-words": ["Menu", "Log in", "[...]", "* * *", "关闭"],
         "hashes": [_words(corpus.rng, 14, "# ", every=3), _words(corpus.rng, 30, "## ", every=4)],
         "ellipses": [_words(corpus.rng, 40, "... ", every=2), _words(corpus.rng, 24, "… ", every=1)],
-        "cut-lines": [
-            "\n".join(_words(corpus.rng, 6, "", every=9) + " ..." for _ in range(8)) for _ in range(2)
-        ],
-        "bullets": [
-            "\n".join("• " + _words(corpus.rng, 2, "", every=9) for _ in range(12)) for _ in range(2)
-        ],
+        "cut-lines": ["\n".join(_words(corpus.rng, 14) + " ..." for _ in range(8)) for _ in range(2)],
+        "bullets": ["\n".join("• " + _words(corpus.rng, 2) for _ in range(12)) for _ in range(2)],
         "numbers": [" ".join(str(corpus.rng.randrange(10_000)) for _ in range(60)) for _ in range(2)],
         "symbols": ["=-" * 120 + "\n" + "|+|" * 80 + "\n" + "~" * 200],
     }
@@ -330,7 +327,7 @@ def _size(text: str) -> int:
 
 
 def _edited(sentences: list[str], edit: int) -> str:
-    """The text after one of five small edits, each of which touches a tenth of it at most."""
+    """The text after one of five small edits: a line more, a word changed, a sentence less."""
     middle = len(sentences) // 2
     before, sentence, after = sentences[:middle], sentences[middle], sentences[middle + 1 :]
     is_han = sentence.endswith("。")
@@ -349,7 +346,7 @@ def _edited(sentences: list[str], edit: int) -> str:
             return _text([*before, sentence, "下文另表。" if is_han else "More on this next week.", *after])
 
 
-def _words(rng: random.Random, count: int, mark: str, every: int) -> str:
+def _words(rng: random.Random, count: int, mark: str = "", every: int = 1) -> str:
     """So many words without a sentence, each n-th with a mark before it."""
     words = [
         rng.choice(WORDS[rng.choice(("thing", "craft", "animal", "food"))]).split()[-1] for _ in range(count)

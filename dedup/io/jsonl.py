@@ -8,11 +8,12 @@ unpacks to terabytes is met one block at a time.
 
 from __future__ import annotations
 
-import io
+import functools
 import json
 import re
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, NamedTuple
 
@@ -34,11 +35,14 @@ READ_BYTES: Final = 1 << 17  # small, because each gzip member copies what is le
 MAX_RAW_BYTES: Final = 1 << 16
 MAX_DEPTH: Final = 1000
 MAX_WINDOW_BYTES: Final = 1 << 31  # `zstd --long=31`, in which large public corpora are published
+GZIP_LEVEL: Final = 6
+ZSTD_LEVEL: Final = 3
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC: Final = b"\x1f\x8b"
 BOM: Final = b"\xef\xbb\xbf"
 
 _ABSENT: Final = object()
+_IsalError: Any = isal_zlib.error
 
 
 class BrokenShard(DedupError):
@@ -50,7 +54,12 @@ class BrokenShard(DedupError):
 
 
 class Lines(NamedTuple):
-    """Whole lines; line i is data[bounds[i]:bounds[i + 1]] with its ending, which only a file's last may lack."""
+    """Whole lines: line i is data[bounds[i]:bounds[i + 1]], its ending included.
+
+    first_row  physical row of the first; blank lines count
+    offset     of data[0] in the decoded file
+    bounds     n + 1 offsets; only the last line of a file may lack its ending
+    """
 
     first_row: int
     offset: int
@@ -138,7 +147,6 @@ def _gzip(file: BinaryIO, size: int) -> Iterator[bytes]:
     member = 0
     rest = file.read(READ_BYTES)
     while rest:
-        # One byte more tells a broken-off magic from garbage.
         if len(rest) < len(GZIP_MAGIC):
             rest += file.read(READ_BYTES)
         if not rest.startswith(GZIP_MAGIC):
@@ -163,7 +171,7 @@ def _gzip_member(file: BinaryIO, member: int, rest: bytes, size: int) -> Generat
             rest = file.read(READ_BYTES)
         try:
             piece = decoder.decompress(rest, size)
-        except isal_zlib.error:
+        except _IsalError:
             return (yield from _gzip_member_to_its_fault(file, member, given, size))
         if not rest and not piece and not decoder.eof:
             raise BrokenShard("truncated")
@@ -368,12 +376,12 @@ def parse(
                 record = _value_after_repair(line)
             if type(record) is not dict:
                 raise _Refused("not an object")
-            # Two brackets a level; few lines hold as many, so few are walked.
-            if len(line) > 2 * MAX_DEPTH and line.count(b"{") + line.count(b"[") > MAX_DEPTH:
-                _check_depth(record)
             value = find_text(record)
             if type(value) is not str and value is not None:
-                raise _Refused("no text" if value is _ABSENT else f"text is a {_type_name(value)}")
+                raise _Refused("no text" if value is _ABSENT else _NOT_TEXT[type(value)])
+            # Two brackets a level, and a character of text is a byte or more: few lines have room.
+            if len(line) - len(value or "") > 2 * MAX_DEPTH:
+                _check_depth(record)
         except _Refused as refused:
             rejects.append(Reject(lines.first_row + i, lines.offset + bounds[i], str(refused), line))
             continue
@@ -384,5 +392,284 @@ def parse(
     at = np.asarray(positions, np.int64)
     arrays = {name: pa.array(values[name], columns.get(name, pa.large_string())) for name in others}
     return Parsed(
-        frozen(at + lines.first_row), frozen(at), {"text": pa.array(texts, pa.large_string()), **arrays}, rejects
+        frozen(at + lines.first_row),
+        frozen(at),
+        {"text": pa.array(texts, pa.large_string()), **arrays},
+        rejects,
     )
+
+
+def _value_after_repair(line: bytes) -> Any:
+    """The value of a line that orjson refused, if it is JSON all the same; raises _Refused.
+
+    Lone surrogates become U+FFFD; numbers beyond a double, which orjson also refuses, become infinite.
+    """
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        raise _Refused("not UTF-8") from None
+    repaired = _ESCAPE.sub(_without_lone_surrogate, line)
+    try:
+        return orjson.loads(repaired)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        value = json.loads(repaired.decode(), parse_constant=_refuse_constant, parse_int=_integer)
+        _check_depth(value)
+    except RecursionError:
+        raise _Refused("nested too deep") from None
+    except _Refused:
+        raise
+    except ValueError:
+        raise _Refused("not JSON") from None
+    return value
+
+
+def _value(line: bytes) -> Any:
+    """The value of a line; raises _Refused."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return _value_after_repair(line)
+
+
+_EXPONENT: Final = re.compile(rb"[0-9]e\+?[0-9]")
+
+# A valid pair, a half alone, or any other escape: the order keeps a pair, or a backslash, from being cut.
+_ESCAPE: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
+
+
+def _without_lone_surrogate(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape[1] else escape[0]
+
+
+def _refuse_constant(_: str) -> Any:
+    raise _Refused("NaN")
+
+
+def _integer(digits: str) -> int | float:
+    # Python refuses to read integers of more than 4,300 digits.
+    return int(digits) if len(digits) <= 4000 else float(digits)
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                inner += item.values()
+            elif type(item) is list:
+                inner += item
+        level = [item for item in inner if type(item) is dict or type(item) is list]
+        if not level:
+            return
+    raise _Refused("nested too deep")
+
+
+_TYPE_NAMES: Final = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+    list: "list",
+    dict: "object",
+}
+
+
+_NOT_TEXT: Final = {
+    int: "text is a number",
+    float: "text is a number",
+    bool: "text is a boolean",
+    list: "text is a list",
+    dict: "text is an object",
+}
+
+
+def _finder(path: str) -> Callable[[dict[str, Any]], Any]:
+    """Finds the value at a path in an object; _ABSENT where it leads nowhere."""
+    parts = path.split(".")
+
+    def find(record: dict[str, Any]) -> Any:
+        value: Any = record.get(path, _ABSENT)
+        if value is not _ABSENT or len(parts) == 1:
+            return value
+        value = record
+        for part in parts:
+            if type(value) is not dict:
+                return _ABSENT
+            value = value.get(part, _ABSENT)
+        return value
+
+    return find
+
+
+def _column(path: str, type: pa.DataType) -> Callable[[dict[str, Any], bytes], Any]:
+    """Makes the value of a column of this type from an object and its line."""
+    find = _finder(path)
+    if type == pa.bool_():
+
+        def convert(record: dict[str, Any], line: bytes) -> Any:
+            value = find(record)
+            return value if value is True or value is False else None
+
+    elif type == pa.float64():
+
+        def convert(record: dict[str, Any], line: bytes) -> Any:
+            value = find(record)
+            return _double(value) if value.__class__ in {int, float} else None
+
+    else:
+
+        def convert(record: dict[str, Any], line: bytes) -> Any:
+            value = find(record)
+            if value.__class__ is str or value is None:
+                return value
+            return None if value is _ABSENT else _json_text(value, line, path)
+
+    return convert
+
+
+def _double(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf") if number > 0 else float("-inf")
+
+
+def _json_text(value: Any, line: bytes, path: str) -> str:
+    """The JSON text of a value that is no string.
+
+    As orjson writes it; as it stands in the line where a number may have lost digits on the way (a big
+    integer comes as a double of 16 digits and an exponent) or where orjson cannot write it.
+    """
+    try:
+        written = orjson.dumps(value)
+        if written != b"null" and not _EXPONENT.search(written):
+            return written.decode()
+    except TypeError:
+        pass  # nested deeper than 254, or an integer of more than 64 bits
+    start, end = _span(line, path)
+    return line[start:end].decode()
+
+
+# ---- one value of a line
+
+
+def replace_text(line: bytes, text_path: str, new: str | bytes) -> bytes:
+    """The line with `new` as the value of its last key `text_path`, every other byte as it was.
+
+    The line is a valid JSON object that has the key; the path leads where it leads in `parse`. `new` is
+    the text itself, as str or UTF-8.
+    """
+    start, end = _span(line, text_path)
+    if start < 0:
+        raise ValueError(f"no value at {text_path!r} in the line")
+    value = orjson.dumps(new.decode() if isinstance(new, bytes) else new)
+    return b"".join((line[:start], value, line[end:]))
+
+
+def _span(line: bytes, path: str) -> tuple[int, int]:
+    """Where the value at a path stands in a line; (-1, -1) where it leads nowhere."""
+    view = np.frombuffer(line, np.uint8)
+    start, end = value_span(view, 0, _key(path))
+    parts = path.split(".")
+    if start >= 0 or len(parts) == 1:
+        return start, end
+    start = 0
+    for depth, part in enumerate(parts):
+        if depth and line[start] != ord("{"):
+            return -1, -1
+        start, end = value_span(view, start, _key(part))
+        if start < 0:
+            break
+    return start, end
+
+
+@functools.cache
+def _key(name: str) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(name.encode(), np.uint8)
+
+
+def probe(path: str | Path, codec: Codec, limit: int = BLOCK_BYTES) -> dict[str, set[str]]:
+    """The keys of the lines that begin in the first `limit` bytes, each with the JSON types it has there.
+
+    Keys of nested objects come as dotted paths too. What is broken is passed over.
+    """
+    types: dict[str, set[str]] = {}
+    for lines in read_lines(path, codec, limit):
+        if isinstance(lines, Tail) or lines.offset >= limit:
+            break
+        bounds = lines.bounds.tolist()
+        for start, end in pairwise(bounds):
+            if lines.offset + start >= limit:
+                break
+            try:
+                record = _value(lines.data[start:end])
+            except _Refused:
+                continue
+            if type(record) is dict:
+                _add_types(record, types)
+    return types
+
+
+def _add_types(record: dict[str, Any], types: dict[str, set[str]]) -> None:
+    waiting = [("", record)]
+    while waiting:
+        prefix, parent = waiting.pop()
+        for key, value in parent.items():
+            types.setdefault(prefix + key, set()).add(_TYPE_NAMES[type(value)])
+            if type(value) is dict:
+                waiting.append((f"{prefix}{key}.", value))
+
+
+# ---- writing
+
+
+class LineWriter:
+    """Writes a file, plain or compressed, whose bytes do not depend on how they were split into writes.
+
+    Compressors may cut their blocks where a call ends, so they are given exactly 1 MiB a call. gzip has
+    time 0 and no name, zstd is one frame with a checksum. An output without bytes is a valid empty file.
+    """
+
+    def __init__(self, path: str | Path, codec: Codec, level: int | None = None) -> None:
+        self.bytes_in = 0
+        self._held = bytearray()
+        self._compressor: Any = None
+        if codec == "gzip":
+            self._compressor = zlib.compressobj(GZIP_LEVEL if level is None else level, zlib.DEFLATED, 31)
+        elif codec == "zstd":
+            self._compressor = zstandard.ZstdCompressor(
+                level=ZSTD_LEVEL if level is None else level, write_checksum=True
+            ).compressobj()
+        self._file = open(path, "wb", buffering=BLOCK_BYTES)  # noqa: SIM115 - closed by close()
+
+    def write(self, data: bytes | memoryview) -> None:
+        view = memoryview(data).cast("B")
+        self.bytes_in += len(view)
+        if self._compressor is None:
+            self._file.write(view)
+            return
+        while len(self._held) + len(view) >= BLOCK_BYTES:
+            taken = BLOCK_BYTES - len(self._held)
+            self._held += view[:taken]
+            view = view[taken:]
+            self._file.write(self._compressor.compress(self._held))
+            self._held = bytearray()
+        self._held += view
+
+    def close(self) -> None:
+        """Write what is held and close the file; does nothing the second time."""
+        if self._file.closed:
+            return
+        try:
+            if self._compressor is not None:
+                self._file.write(self._compressor.compress(self._held))
+                self._file.write(self._compressor.flush())
+        finally:
+            self._file.close()

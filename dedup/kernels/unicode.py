@@ -30,7 +30,14 @@ UNSPACED = (
     *((0x1780, 0x17FF), (0x19E0, 0x19FF)),  # Khmer
 )
 # Variation selectors, zero-width characters and joiners, the byte-order mark, the soft hyphen.
-INVISIBLE = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF), (0x200B, 0x200D), (0x2060, 0x2060), (0xFEFF, 0xFEFF), (0xAD, 0xAD))
+INVISIBLE = (
+    (0xFE00, 0xFE0F),
+    (0xE0100, 0xE01EF),
+    (0x200B, 0x200D),
+    (0x2060, 0x2060),
+    (0xFEFF, 0xFEFF),
+    (0xAD, 0xAD),
+)
 
 
 @functools.cache
@@ -98,11 +105,17 @@ def _write() -> None:
     import unicodedata
 
     if unicodedata.unidata_version != UNICODE_VERSION:
-        raise SystemExit(f"run this with a Python of Unicode {UNICODE_VERSION}, not {unicodedata.unidata_version}")
+        raise SystemExit(
+            f"run this with a Python of Unicode {UNICODE_VERSION}, not {unicodedata.unidata_version}"
+        )
     pages, index = np.unique((build() - _IDENTITY).reshape(-1, _PAGE), axis=0, return_inverse=True)
     pairs = np.array(_traditional(), np.uint32)
     np.savez_compressed(
-        _FILE, pages=pages, index=index.astype(np.uint16).ravel(), traditional=pairs[:, 0], simplified=pairs[:, 1]
+        _FILE,
+        pages=pages,
+        index=index.astype(np.uint16).ravel(),
+        traditional=pairs[:, 0],
+        simplified=pairs[:, 1],
     )
 
 

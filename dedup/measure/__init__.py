@@ -1,1 +1,1 @@
-"""Measures: text to numbers and labels, one module a published rule set. Nothing here decides; drop.py does."""
+"""Measures: text to numbers and labels, one module a published rule set. Only drop.py decides."""

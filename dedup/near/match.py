@@ -171,7 +171,15 @@ def decide(
     else:
         bounds, ordered = np.zeros(len(order) + 1, np.int64), np.zeros(0, np.uint64)
     represent(
-        begins, earlier[by_later], edges.similarity[by_later], bounds, ordered, verify, threshold, twin, similarity
+        begins,
+        earlier[by_later],
+        edges.similarity[by_later],
+        bounds,
+        ordered,
+        verify,
+        threshold,
+        twin,
+        similarity,
     )
     dropped = np.flatnonzero(twin >= 0)
     return Decisions(documents[order[dropped]], documents[order[twin[dropped]]], similarity[dropped])

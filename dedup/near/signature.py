@@ -155,7 +155,9 @@ def read_sketches(paths: Sequence[Path], bases: Int64s, documents: Int64s, setti
 
     n = len(documents)
     dtype = signature_type(settings)
-    out = Sketches(np.zeros((n, settings.slots), dtype), np.zeros((n, SMALL), np.uint64), np.zeros(n, np.int32))
+    out = Sketches(
+        np.zeros((n, settings.slots), dtype), np.zeros((n, SMALL), np.uint64), np.zeros(n, np.int32)
+    )
     width = settings.slots * np.dtype(dtype).itemsize
     for task in np.unique(np.searchsorted(bases, documents, "right") - 1):
         low, high = np.searchsorted(documents, bases[task : task + 2])

@@ -1,0 +1,231 @@
+"""One way to read any shard: batches of documents, and what was rejected on the way.
+
+A batch has `_row` (physical record), `text` (large_string), `id` where the user names one, and whatever further columns
+the recipe needs, all under one name and type whatever the shard calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dedup import buffers
+from dedup.io import jsonl, parquet
+from dedup.io.shards import Shard
+
+ROW, TEXT, ID = "_row", "text", "id"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a run reads of every shard: text and id by the user's names, further columns with their types."""
+
+    text: str = "text"
+    id: str | None = None
+    more: Mapping[str, pa.DataType] = field(default_factory=dict)
+
+    def schema(self) -> pa.Schema:
+        """The schema of a batch."""
+        names = [(ROW, pa.int64()), (TEXT, pa.large_string())]
+        names += [(ID, pa.large_string())] if self.id is not None else []
+        return pa.schema([*names, *((name, kind) for name, kind in self.more.items() if name != ID)])
+
+
+class Rejected(NamedTuple):
+    """Input that is no document; row and offset are None for a shard as a whole."""
+
+    row: int | None
+    offset: int | None
+    reason: str
+    raw: bytes
+    is_shard: bool
+
+
+class Chunk(NamedTuple):
+    """Some documents of a shard in order, what was rejected among them, and how many bytes were decoded."""
+
+    batch: pa.RecordBatch
+    rejected: list[Rejected]
+    decoded_bytes: int
+
+
+def read(shard: Shard, source: Source, batch_bytes: int, limit: int | None = None) -> Iterator[Chunk]:
+    """The documents of a shard, about batch_bytes of text at once; the first `limit` of them."""
+    if limit is None:
+        yield from _read(shard, source, batch_bytes)
+        return
+    left = limit
+    for chunk in _read(shard, source, batch_bytes):
+        if chunk.batch.num_rows >= left:
+            batch = chunk.batch.slice(0, left)
+            last = batch[ROW][-1].as_py() if left else -1
+            yield Chunk(
+                batch, [r for r in chunk.rejected if r.row is None or r.row < last], chunk.decoded_bytes
+            )
+            return
+        yield chunk
+        left -= chunk.batch.num_rows
+
+
+def _read(shard: Shard, source: Source, batch_bytes: int) -> Iterator[Chunk]:
+    if shard.format == "parquet":
+        yield from _read_parquet(shard, source, batch_bytes)
+    elif shard.format == "jsonl":
+        yield from _read_jsonl(shard, source, batch_bytes)
+    else:
+        yield _shard_fault(source, shard.fault)
+
+
+def _shard_fault(
+    source: Source, reason: str, row: int | None = None, offset: int | None = None, raw: bytes = b""
+) -> Chunk:
+    return Chunk(empty(source), [Rejected(row, offset, reason, raw, True)], 0)
+
+
+def empty(source: Source) -> pa.RecordBatch:
+    """A batch of no rows."""
+    schema = source.schema()
+    return pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
+
+
+def _read_parquet(shard: Shard, source: Source, batch_bytes: int) -> Iterator[Chunk]:
+    columns = parquet.Columns(source.text, source.id, tuple(source.more))
+    row = 0
+    try:
+        with parquet.open_file(shard.path) as file:
+            fault = parquet.text_fault(file.schema_arrow, source.text)
+            if fault is not None:
+                yield _shard_fault(source, fault)
+                return
+            for row, batch in parquet.read_batches(file, columns, batch_bytes):
+                yield _parquet_chunk(row, batch, source)
+                row += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        yield _shard_fault(source, f"not readable as Parquet ({str(error).splitlines()[0]})", row or None)
+
+
+def _parquet_chunk(first_row: int, batch: pa.RecordBatch, source: Source) -> Chunk:
+    texts, readable = parquet.readable_texts(parquet.column(batch, source.text))
+    rows = np.arange(first_row, first_row + batch.num_rows)
+    arrays = [pa.array(rows), texts]
+    arrays += [_as_type(batch, path, kind) for path, kind in _wanted(source)]
+    result = pa.RecordBatch.from_arrays(arrays, schema=source.schema())
+    size = int(np.diff(buffers.texts(texts).offsets[[0, -1]])[0])
+    if readable.all():
+        return Chunk(result, [], size)
+    raw = parquet.column(batch, source.text).cast(pa.large_binary())
+    rejected = [
+        Rejected(int(rows[i]), None, "text is not UTF-8", raw[int(i)].as_py(), False)
+        for i in np.flatnonzero(~readable)
+    ]
+    return Chunk(result.filter(pa.array(readable)), rejected, size)
+
+
+def _wanted(source: Source) -> list[tuple[str, pa.DataType]]:
+    named = [(source.id, pa.large_string())] if source.id is not None else []
+    return [*named, *((name, kind) for name, kind in source.more.items() if name != ID)]
+
+
+def _as_type(batch: pa.RecordBatch, path: str, kind: pa.DataType) -> pa.Array:
+    """A column of a Parquet batch in the run's type; null where the shard has no such column."""
+    if parquet.field_type(batch.schema, path) is None:
+        return pa.nulls(batch.num_rows, kind)
+    values = parquet.column(batch, path)
+    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if values.type == kind:
+        return values
+    try:
+        return values.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(batch.num_rows, kind)
+
+
+def _read_jsonl(shard: Shard, source: Source, batch_bytes: int) -> Iterator[Chunk]:
+    held: list[Chunk] = []
+    size = 0
+    for chunk in _jsonl_chunks(shard, source, min(batch_bytes, jsonl.BLOCK_BYTES)):
+        held.append(chunk)
+        size += chunk.decoded_bytes
+        if size >= batch_bytes:
+            yield _joined(held)
+            held, size = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(chunks: list[Chunk]) -> Chunk:
+    if len(chunks) == 1:
+        return chunks[0]
+    batch = pa.concat_batches([chunk.batch for chunk in chunks])
+    return Chunk(
+        batch, [r for chunk in chunks for r in chunk.rejected], sum(chunk.decoded_bytes for chunk in chunks)
+    )
+
+
+def _jsonl_chunks(shard: Shard, source: Source, block_bytes: int) -> Iterator[Chunk]:
+    more = {name: kind for name, kind in source.more.items() if name != ID}
+    for lines in jsonl.read_lines(shard.path, shard.codec, block_bytes):
+        if isinstance(lines, jsonl.Tail):
+            yield _shard_fault(source, lines.reason, lines.row, lines.offset, lines.raw)
+            continue
+        parsed = jsonl.parse(lines, text=source.text, id=source.id, columns=more)
+        arrays = [pa.array(parsed.rows), *(parsed.columns[name] for name in source.schema().names[1:])]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=source.schema())
+        rejected = [Rejected(r.row, r.offset, r.reason, r.raw, False) for r in parsed.rejects]
+        yield Chunk(batch, rejected, len(lines.data))
+
+
+def read_texts(
+    shard: Shard, source: Source, rows: npt.NDArray[np.int64], batch_bytes: int
+) -> Iterator[pa.LargeStringArray]:
+    """The texts of some rows, ascending, in order; about batch_bytes of the shard at once."""
+    if shard.format == "parquet":
+        columns = parquet.Columns(source.text, None)
+        with parquet.open_file(shard.path) as file:
+            for first, batch in parquet.read_batches(file, columns, batch_bytes):
+                low, high = np.searchsorted(rows, [first, first + batch.num_rows])
+                if low < high:
+                    texts, _ = parquet.readable_texts(parquet.column(batch, source.text))
+                    yield texts.take(pa.array(rows[low:high] - first))
+        return
+    for lines in jsonl.read_lines(shard.path, shard.codec):
+        if isinstance(lines, jsonl.Tail):
+            continue
+        count = len(lines.bounds) - 1
+        low, high = np.searchsorted(rows, [lines.first_row, lines.first_row + count])
+        if low < high:
+            keep = np.zeros(count, np.bool_)
+            keep[rows[low:high] - lines.first_row] = True
+            yield jsonl.parse(lines, text=source.text, id=None, columns={}, keep=keep).columns["text"]
+
+
+def source_columns(shard: Shard) -> dict[str, Any] | None:
+    """Columns that a shard shows: Arrow types for Parquet, sets of JSON type names for JSONL; None if unreadable."""
+    if shard.format == "parquet":
+        try:
+            with parquet.open_file(shard.path) as file:
+                return _flat({field.name: field.type for field in file.schema_arrow})
+        except (pa.ArrowException, OSError):
+            return None
+    if shard.format == "jsonl":
+        try:
+            return dict(jsonl.probe(shard.path, shard.codec)) or None
+        except OSError:
+            return None
+    return None
+
+
+def _flat(fields: dict[str, pa.DataType]) -> dict[str, pa.DataType]:
+    flat = dict(fields)
+    for name, kind in fields.items():
+        if pa.types.is_struct(kind):
+            inner = _flat({kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)})
+            flat |= {f"{name}.{path}": inner_kind for path, inner_kind in inner.items()}
+    return flat

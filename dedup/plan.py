@@ -1,0 +1,278 @@
+"""A recipe and its shards become a plan: passes of stages that end at barriers, and the columns they need.
+
+Nothing of the data is read but footers and the first MiB of some JSONL shards. The stages are run once on a batch of
+no rows, so that a misspelt stage, parameter, column or setting fails here, naming the step and what would be right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from dedup import drop, exact
+from dedup.errors import DedupError, RecipeError, UserError, nearest
+from dedup.io import read
+from dedup.io.shards import Shard
+from dedup.near.params import Bands, Sketch, bands_for, detection
+from dedup.recipe import Recipe, Step, sketch_of
+from dedup.stages import Stage, find
+
+PROBED_JSONL_SHARDS = 16
+OWN_COLUMNS = ("row", "doc_id", "shard", "duplicate_of", "similarity")  # names that a run's tables use
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Stages that scan every document, and the adjacent barriers that end the scan (none at the end)."""
+
+    stages: tuple[Step, ...]
+    barriers: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    source     the columns read of every shard
+    measures   columns that the stages add, with types, in order
+    rules      drop reasons that the recipe can give, with the step of each
+    """
+
+    recipe: Recipe
+    shards: tuple[Shard, ...]
+    passes: tuple[Pass, ...]
+    source: read.Source
+    measures: tuple[tuple[str, pa.DataType], ...]
+    rules: tuple[tuple[int, str], ...]
+    warnings: tuple[str, ...] = ()
+
+
+def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
+    """The plan of a recipe over some shards; RecipeError or UserError for anything that cannot work."""
+    passes = _passes(recipe.step)
+    columns = _known_columns(shards)
+    _require_text(recipe, columns)
+    wanted = {name: columns.get(name) for name in _named_columns(recipe)} if columns is not None else {}
+    while True:
+        more = {
+            name: _run_type(wanted[name]) for name in wanted if name != recipe.id and wanted[name] is not None
+        }
+        source = read.Source(recipe.text, recipe.id, more)
+        try:
+            measures = _dry_run(recipe, passes, source)
+            break
+        except _NeedsColumnError as missing:
+            if columns is None or missing.column not in columns or missing.column in wanted:
+                known = [*(columns or {}), *source.schema().names]
+                raise RecipeError(
+                    f"{missing.label}: no step makes a column {missing.column!r} and no shard has it; "
+                    f"{nearest(missing.column, known)}"
+                ) from None
+            wanted[missing.column] = columns[missing.column]
+    return Plan(
+        recipe,
+        tuple(shards),
+        passes,
+        source,
+        tuple(measures),
+        tuple(_rules(recipe)),
+        tuple(_warnings(passes)),
+    )
+
+
+def _passes(steps: Sequence[Step]) -> tuple[Pass, ...]:
+    passes: list[Pass] = []
+    stages: list[Step] = []
+    barriers: list[Step] = []
+    for step in steps:
+        if step.kind == "stage" and barriers:
+            passes.append(Pass(tuple(stages), tuple(barriers)))
+            stages, barriers = [], []
+        (stages if step.kind == "stage" else barriers).append(step)
+    return (*passes, Pass(tuple(stages), tuple(barriers)))
+
+
+def _known_columns(shards: Sequence[Shard]) -> dict[str, Any] | None:
+    """Columns that any shard shows, with a type or JSON type names; None where no shard shows any."""
+    columns: dict[str, Any] = {}
+    jsonl_left = PROBED_JSONL_SHARDS
+    for shard in shards:
+        if shard.format == "jsonl":
+            jsonl_left -= 1
+            if jsonl_left < 0:
+                continue
+        for name, kind in (read.source_columns(shard) or {}).items():
+            if isinstance(kind, set) and isinstance(columns.get(name), set):
+                columns[name] = columns[name] | kind
+            else:
+                columns.setdefault(name, kind)
+    return columns or None
+
+
+def _require_text(recipe: Recipe, columns: dict[str, Any] | None) -> None:
+    if columns is None:
+        return
+    for role, name in (("text", recipe.text), ("id", recipe.id)):
+        if name is not None and name not in columns:
+            raise UserError(f"no shard has the {role} column {name!r}; {nearest(name, columns)}")
+    if (
+        recipe.id is not None
+        and isinstance(columns[recipe.id], pa.DataType)
+        and pa.types.is_nested(columns[recipe.id])
+    ):
+        raise UserError(
+            f"the id column {recipe.id!r} is of type {columns[recipe.id]}; ids are text or numbers"
+        )
+
+
+def _named_columns(recipe: Recipe) -> list[str]:
+    """Source columns that barriers name; those that stages name are found by running them on no rows."""
+    names: list[str] = []
+    for step in recipe.step:
+        names += step.settings.get("on") or [] if step.kind == "exact" else []
+    return [name for name in names if name not in (recipe.text, read.TEXT)]
+
+
+def _run_type(kind: Any) -> pa.DataType:
+    """The type that a source column has in a run."""
+    if isinstance(kind, set):
+        kinds = kind - {"null"}
+        if kinds == {"number"}:
+            return pa.float64()
+        return pa.bool_() if kinds == {"boolean"} else pa.large_string()
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.large_string() if pa.types.is_string(kind) else kind
+
+
+class _NeedsColumnError(Exception):
+    def __init__(self, label: str, column: str) -> None:
+        super().__init__(label, column)
+        self.label, self.column = label, column
+
+
+def _dry_run(recipe: Recipe, passes: Sequence[Pass], source: read.Source) -> list[tuple[str, pa.DataType]]:
+    """Run every stage on no rows; the columns that they add."""
+    batch = drop.set_column(read.empty(source), drop.REASON, pa.array([], pa.string()))
+    given = set(batch.schema.names)
+    for one in passes:
+        for step in one.stages:
+            batch = _dry_stage(step, find(step, recipe.folder), batch)
+        for step in one.barriers:
+            _check_barrier(step, batch, recipe)
+        kept = [name for name in batch.schema.names if not name.startswith("_") or name == read.ROW]
+        batch = batch.select(kept)
+    added = [(field.name, field.type) for field in batch.schema if field.name not in given]
+    for name, _ in added:
+        if name in OWN_COLUMNS:
+            raise RecipeError(
+                f"a stage adds a column {name!r}, a name that the run's own tables use; rename it"
+            )
+    return added
+
+
+def _dry_stage(step: Step, stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatch:
+    try:
+        result = stage(batch, **step.settings)
+    except KeyError as error:
+        quoted = re.search(r'"([^"]+)"|\'([^\']+)\'', str(error))
+        raise _NeedsColumnError(step.label, quoted[1] or quoted[2] if quoted else str(error)) from None
+    except RecipeError as error:
+        missing = re.match(r"there is no column '([^']+)'", str(error))
+        if missing:
+            raise _NeedsColumnError(step.label, missing[1]) from None
+        raise RecipeError(f"{step.label}: {error}") from None
+    except DedupError:
+        raise
+    except Exception as error:
+        raise RecipeError(
+            f"{step.label} fails on a batch of no rows: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(result, pa.RecordBatch) or result.num_rows != 0:
+        raise RecipeError(
+            f"{step.label} returned {type(result).__name__}; a stage returns a RecordBatch of the same rows"
+        )
+    return result
+
+
+def _check_barrier(step: Step, batch: pa.RecordBatch, recipe: Recipe) -> None:
+    _, _, column = step.settings["keep"].partition(":")
+    for name in [*([column] if column else []), *(step.settings.get("on") or [])]:
+        inside = read.TEXT if name == recipe.text else read.ID if name == recipe.id else name
+        if inside not in batch.schema.names:
+            raise _NeedsColumnError(step.label, name)
+    try:
+        exact.check_order(step.settings["keep"], batch.schema)
+    except RecipeError as error:
+        raise RecipeError(f"{step.label}: {error}") from None
+
+
+def _rules(recipe: Recipe) -> list[tuple[int, str]]:
+    """Drop reasons that the recipe's rules can give."""
+    return [
+        (step.number, drop.rule_name(column, bound, value))
+        for step in recipe.step
+        if step.use == "drop.when"
+        for column, bounds in step.settings.items()
+        for bound, value in bounds.items()
+    ]
+
+
+def _warnings(passes: Sequence[Pass]) -> list[str]:
+    return [
+        f"{step.label} drops documents after a barrier: it may drop a document that duplicates were dropped for; "
+        "the report names them"
+        for one in passes[1:]
+        for step in one.stages
+        if step.use.startswith("drop.")
+    ]
+
+
+def bands_of(step: Step) -> tuple[Sketch, Bands]:
+    """Signature settings and bands of a near step."""
+    sketch: Sketch = sketch_of(step, Sketch)
+    return sketch, bands_for(step.settings["threshold"], sketch.slots)
+
+
+def describe(plan: Plan) -> str:
+    """The plan for people: steps, columns, barriers, bands and the detection curve."""
+    lines = []
+    if plan.shards:
+        size = sum(shard.bytes for shard in plan.shards)
+        lines.append(f"input    {len(plan.shards):,} shards, {size / 1e6:,.1f} MB")
+    lines.append(f"text     {plan.recipe.text}" + (f", id {plan.recipe.id}" if plan.recipe.id else ""))
+    if plan.source.more:
+        lines.append("reads    " + ", ".join(f"{name} ({kind})" for name, kind in plan.source.more.items()))
+    for number, one in enumerate(plan.passes):
+        lines.append(f"pass {number}")
+        lines += [f"  step {step.number}  {step.use}{_settings(step)}" for step in one.stages]
+        for step in one.barriers:
+            lines.append(
+                f"  step {step.number}  dedup {step.kind}{_settings(step)}   <- barrier: every shard reaches it first"
+            )
+            if step.kind == "near":
+                lines += _curve(step)
+    if plan.measures:
+        lines.append("adds     " + ", ".join(f"{name} ({kind})" for name, kind in plan.measures))
+    lines += [f"warning  {warning}" for warning in plan.warnings]
+    return "\n".join(lines)
+
+
+def _settings(step: Step) -> str:
+    shown = {key: value for key, value in step.settings.items() if value is not None}
+    return "".join(f"  {key}={value}" for key, value in shown.items())
+
+
+def _curve(step: Step) -> list[str]:
+    sketch, bands = bands_of(step)
+    points = [0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+    return [
+        f"    {bands.bands} bands of {bands.rows} rows; compared exactly from an estimate of "
+        f"{bands.least_equal / sketch.slots:.3f}",
+        "    J         " + "  ".join(f"{point:.2f} " for point in points),
+        "    detected  " + "  ".join(f"{detection(point, bands.bands, bands.rows):.3f}" for point in points),
+    ]

@@ -1,0 +1,185 @@
+"""Adjacent barriers after one scan: exact groups and near duplicates, resolved to documents that stay.
+
+The driver's part holds arrays over documents (one byte each for "gone") and over duplicates; everything wide is in
+the tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.buffers import Int64s
+from dedup.io import read
+from dedup.io.exchange import partition_bits
+from dedup.io.shards import Shard
+from dedup.plan import bands_of
+from dedup.recipe import Step
+from dedup.runner.task import Task, key_of
+
+EXACT_ROWS = 2 << 20  # rows of one partition: 80 MiB of exact keys, 32 MiB of band keys
+BAND_ROWS = 4 << 20
+EXACT, NEAR = 0, 1
+
+
+class Drops(NamedTuple):
+    """Dropped documents, ascending, and the documents that stay for them.
+
+    similarity   NaN where the two were joined through a third (an `on` group whose first fell later)
+    kind         0 exact, 1 near;  verified False where similarity is an estimate or missing
+    """
+
+    documents: Int64s
+    twins: Int64s
+    similarity: npt.NDArray[np.float64]
+    kind: npt.NDArray[np.int8]
+    verified: npt.NDArray[np.bool_]
+
+
+class Scanned(NamedTuple):
+    """What the scan of a pass left: a folder and key a shard, and the number of each shard's first document."""
+
+    shards: tuple[Shard, ...]
+    folders: list[str]
+    keys: list[str]
+    bases: list[int]  # one more than shards: the last is the number of documents
+
+
+RunTasks = Callable[[str, Sequence[Task]], list[dict[str, Any]]]
+
+
+def run_barriers(
+    run: RunTasks, folder: Path, barriers: Sequence[Step], scanned: Scanned, source: read.Source, batch_bytes: int,
+    warn: Callable[[str], None],
+) -> tuple[Drops, list[dict[str, Any]]]:  # fmt: skip
+    """Every duplicate that some adjacent barriers find, and what each near barrier counted."""
+    total = scanned.bases[-1]
+    gone = np.zeros(total, np.bool_)
+    found: list[tuple[Drops, bool]] = []  # and whether its groups are of equal texts
+    notes: list[dict[str, Any]] = []
+    key = key_of(scanned.keys)
+    grouped = False  # whether equal texts are: then no two are left
+    for n, step in enumerate(barriers):
+        key = key_of(key, step.kind, step.settings)
+        here = folder / f"barrier-{n}"
+        by_text = not step.settings.get("on")
+        if not (by_text and grouped):
+            drops = _group(run, here, key, n, step, scanned, gone)
+            found.append((drops, by_text))
+            gone[drops.documents] = True
+            grouped = grouped or by_text
+        if step.kind == "near":
+            drops, note = _near(run, here, key, n, step, scanned, gone, source, batch_bytes)
+            if note["skipped"]:
+                warn(f"{step.label}: {note['skipped']:,} pairs of {note['capped_buckets']} large buckets were not compared")
+            found.append((drops, True))
+            notes.append(note)
+            gone[drops.documents] = True
+    return resolve(found), notes
+
+
+def _save_gone(folder: Path, name: str, gone: npt.NDArray[np.bool_]) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.npy"
+    np.save(path, gone)
+    return str(path)
+
+
+def _group(run: RunTasks, folder: Path, key: str, n: int, step: Step, scanned: Scanned, gone: npt.NDArray[np.bool_]) -> Drops:
+    """Exact groups: the members that are not the first of theirs."""
+    path = _save_gone(folder, "gone-exact", gone) if gone.any() else None
+    bits = partition_bits(len(gone), EXACT_ROWS)
+    tasks = [
+        Task("dedup.runner.match:group_exact", str(folder / f"exact-{p:05}"), key_of(key, "exact", p, bits), {
+            "scans": scanned.folders, "bases": scanned.bases, "barrier": n, "keep": step.settings["keep"], "gone": path,
+            "partition": p, "bits": bits})
+        for p in range(1 << bits)
+    ]  # fmt: skip
+    run("match equal", tasks)
+    pairs = np.concatenate([np.load(Path(task.folder, "members.npy")) for task in tasks])
+    pairs = pairs[np.argsort(pairs[:, 0])]
+    size = len(pairs)
+    return Drops(pairs[:, 0], pairs[:, 1], np.ones(size), np.full(size, EXACT, np.int8), np.ones(size, np.bool_))
+
+
+def _near(
+    run: RunTasks, folder: Path, key: str, n: int, step: Step, scanned: Scanned, gone: npt.NDArray[np.bool_],
+    source: read.Source, batch_bytes: int,
+) -> tuple[Drops, dict[str, Any]]:  # fmt: skip
+    path = _save_gone(folder, "gone-near", gone)
+    _, bands = bands_of(step)
+    bits = partition_bits(len(gone) * bands.bands, BAND_ROWS)
+    where = {"scans": scanned.folders, "bases": scanned.bases}
+    edges = [
+        Task("dedup.runner.match:find_edges", str(folder / f"edges-{p:05}"), key_of(key, "edges", p, bits),
+             {**where, "step": step, "gone": path, "partition": p, "bits": bits})
+        for p in range(1 << bits)
+    ]  # fmt: skip
+    note: dict[str, Any] = {"compared": 0, "skipped": 0, "capped_buckets": 0}
+    for counts in run("match near", edges):
+        note = {name: note[name] + counts[name] for name in note}
+    joined = str(folder / "joined")
+    join = Task("dedup.runner.match:join_components", joined, key_of(key, "joined", bits),
+                {**where, "edges": [task.folder for task in edges]})  # fmt: skip
+    (counts,) = run("join", [join])
+    note |= {"edges": counts["edges"], "documents_with_edges": counts["documents"], "step": step.number}
+    fetched = _fetch(run, folder, key, step, scanned, joined, source, batch_bytes) if step.settings["verify"] == "exact" else []
+    decide = [
+        Task("dedup.runner.match:represent", str(folder / f"represent-{g:05}"), key_of(key, "represent", g), {
+            **where, "joined": joined, "fetched": fetched, "group": g, "barrier": n, "step": step})
+        for g in range(counts["groups"])
+    ]  # fmt: skip
+    run("verify", decide)
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *(np.load(Path(task.folder, "dropped.npy")) for task in decide)])
+    similarity = np.concatenate([np.zeros(0), *(np.load(Path(task.folder, "similarity.npy")) for task in decide)])
+    order = np.argsort(pairs[:, 0])
+    verified = np.full(len(pairs), step.settings["verify"] == "exact")
+    return Drops(pairs[order, 0], pairs[order, 1], similarity[order], np.full(len(pairs), NEAR, np.int8), verified), note
+
+
+def _fetch(
+    run: RunTasks, folder: Path, key: str, step: Step, scanned: Scanned, joined: str, source: read.Source, batch_bytes: int
+) -> list[str]:
+    tasks = [
+        Task("dedup.runner.match:fetch_shingles", str(folder / f"fetched-{shard.number:05}"), key_of(key, "fetch", shard.number), {
+            "shard": shard, "scan": scan, "base": base, "until": until, "joined": joined, "step": step, "source": source,
+            "batch_bytes": batch_bytes})
+        for shard, scan, base, until in zip(scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False)
+        if until > base
+    ]  # fmt: skip
+    run("fetch", tasks)
+    return [task.folder for task in tasks]
+
+
+def resolve(found: Sequence[tuple[Drops, bool]]) -> Drops:
+    """All drops of some barriers in order, each pointing at a document that stays.
+
+    A document whose kept twin fell in a later barrier takes that one's twin: with its similarity if the two have equal
+    texts, without one if only some columns are equal.
+    """
+    parts = []
+    for n, (drops, by_text) in enumerate(found):
+        documents, twins, similarity, kind, verified = (column.copy() for column in drops)
+        for later, _ in found[n + 1 :]:
+            if not len(later.documents) or not len(documents):
+                continue
+            at = np.minimum(np.searchsorted(later.documents, twins), len(later.documents) - 1)
+            fell = later.documents[at] == twins
+            at = at[fell]
+            twins[fell] = later.twins[at]
+            same = by_text and _is_near(later)
+            similarity[fell] = later.similarity[at] if same else np.nan
+            verified[fell] = later.verified[at] & same
+            kind[fell] = later.kind[at] if same else kind[fell]
+        parts.append((documents, twins, similarity, kind, verified))
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.argsort(columns[0])
+    return Drops(*(column[order] for column in columns))
+
+
+def _is_near(drops: Drops) -> bool:
+    return bool(len(drops.kind)) and bool(drops.kind[0] == NEAR)

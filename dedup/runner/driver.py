@@ -1,0 +1,288 @@
+"""The driver: one function that names the passes of a run and maps tasks over shards.
+
+plan -> scan -> barriers -> (scan -> barriers ...) -> check the drop limit -> write -> tables. Everything a task made stays
+under work/ until the end, under a key, so that the same command continues where a run stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import resource
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+import dedup
+from dedup import recipe as recipes
+from dedup.errors import DropLimitError, RunError, UserError
+from dedup.io import files, shards
+from dedup.plan import Plan, make_plan
+from dedup.recipe import Recipe
+from dedup.runner import barrier, progress, scan, tables, write
+from dedup.runner.local import Executor, Local, Serial, own_peak_rss_bytes
+from dedup.runner.result import Result
+from dedup.runner.task import Task, key_of
+from dedup.stages import user_module
+
+FOLDERS = ("documents", "dropped", "rejected", "report", "work")
+
+
+def run(
+    recipe: str | os.PathLike[str] | Mapping[str, Any],
+    input: str | Sequence[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    changes: Sequence[str] = (),
+    workers: int | None = None,
+    executor: str | None = None,
+    limit: int | None = None,
+    keep_work: bool = False,
+    quiet: bool = True,
+) -> Result:
+    """Run a recipe (a path or a dict) and return its result; the output is as design section 5 lists it.
+
+    input, output   instead of the recipe's
+    changes         "key=value" as for --set
+    workers         processes; 0: one a core
+    executor        "serial" or "local"
+    limit           only the first so many documents of every shard
+    keep_work       leave work/ for inspection
+    quiet           no progress on stderr
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"limit is {limit}; it is at least 1 document a shard")
+    loaded = recipes.load(
+        recipe, input=input, output=output, changes=changes, workers=workers, executor=executor
+    )
+    folder = Path(loaded.output)
+    plan = make_plan(loaded, shards.discover(loaded.input))
+    _check_inputs_outside(plan, folder)
+    _check_output(folder, loaded)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with files.locked(folder):
+            return _Run(plan, folder, limit, keep_work, progress.make(quiet)).run()
+    except OSError as error:
+        raise RunError(f"{error.filename or folder}: {error.strerror or error}; the same command goes on from here") from error
+
+
+def _check_output(folder: Path, recipe: Recipe) -> None:
+    """UserError where the output holds something else than this recipe's run."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; the output is a folder")
+    names = {path.name for path in folder.iterdir()} - {".lock"}
+    if names and "recipe.toml" not in names:
+        raise UserError(f"{folder} is not empty and not the output of a run; choose another output")
+    published = names & {"documents", "dropped", "duplicates.parquet"}
+    if published and recipes.load(folder / "recipe.toml").identity() != recipe.identity():
+        raise UserError(f"{folder} holds the output of another recipe ({folder / 'recipe.toml'}); choose another output")
+
+
+def _check_inputs_outside(plan: Plan, folder: Path) -> None:
+    inside = os.path.abspath(folder) + os.sep
+    for shard in plan.shards:
+        if shard.path.startswith(inside):
+            raise UserError(f"{shard.path} lies in the output folder {folder}; write somewhere else")
+
+
+class _Run:
+    """One attempt at a plan."""
+
+    def __init__(self, plan: Plan, folder: Path, limit: int | None, keep_work: bool, show: progress.Show) -> None:
+        self.plan, self.folder, self.limit, self.keep_work, self.show = plan, folder, limit, keep_work, show
+        self.work = folder / "work"
+        self.environment = environment_key(plan.recipe)
+        self.begun = time.monotonic()
+        self.cpu_begun = _cpu_seconds()
+        self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.shards])
+        self.workers = _workers(plan)
+        self.notes: list[dict[str, Any]] = []
+        self.executor: Executor = Serial()
+
+    def run(self) -> Result:
+        if self._is_finished():
+            return Result(self.folder)
+        self._prepare()
+        if self.plan.recipe.executor == "local" and self.workers > 1:
+            self.executor = Local(self.workers)
+        try:
+            warm_kernels(self.plan.recipe, self.show.say)
+            with self.show:
+                summary = self._passes()
+        finally:
+            self.executor.close()
+        summary |= {
+            "seconds": time.monotonic() - self.begun,
+            "cpu_seconds": _cpu_seconds() - self.cpu_begun,
+            "peak_rss_bytes": own_peak_rss_bytes() + self.executor.peak_rss_bytes(),
+            "workers": self.workers,
+            "version": dedup.__version__,
+            "key": self.key,
+        }
+        if not self.keep_work:
+            shutil.rmtree(self.work)
+        tables.write_json(self.folder / "report" / "summary.json", summary)
+        return Result(self.folder)
+
+    def _is_finished(self) -> bool:
+        try:
+            done: bool = Result(self.folder).summary["key"] == self.key
+        except (UserError, KeyError):
+            return False
+        return done
+
+    def _prepare(self) -> None:
+        (self.folder / "report" / "summary.json").unlink(missing_ok=True)
+        for name in FOLDERS:
+            files.remove_temporary(self.folder / name)
+        self.work.mkdir(exist_ok=True)
+        tables.write_recipe(self.folder / "recipe.toml", tomli_w.dumps(self.plan.recipe.as_dict()))
+        tables.write_manifest(self.folder / "manifest.parquet", self.plan.shards)
+
+    def _tasks(self, name: str, tasks: Sequence[Task], size: int = 0) -> list[dict[str, Any]]:
+        with self.show.part(name, len(tasks), size) as advance:
+            return self.executor.map(tasks, advance)
+
+    def _passes(self) -> dict[str, Any]:
+        recipe, plan = self.plan.recipe, self.plan
+        drops: list[barrier.Drops] = []
+        earlier: list[scan.Earlier | None] = [None] * len(plan.shards)
+        key = self.environment
+        counts: list[dict[str, Any]] = []
+        for number, one in enumerate(plan.passes):
+            if number and not one.stages and not one.barriers:
+                break  # nothing follows the last barrier: its scan is the last
+            here = self.work / f"pass-{number}"
+            done = scan.Work(one.stages, one.barriers, plan.source, plan.measures, recipe.batch_bytes, recipe.measure_all,
+                             self.limit, recipe.folder)  # fmt: skip
+            key = key_of(key, [(s.use, s.settings) for s in (*one.stages, *one.barriers)], recipe.measure_all, self.limit,
+                         plan.source.text, plan.source.id, {k: str(v) for k, v in plan.source.more.items()})  # fmt: skip
+            tasks = [
+                Task("dedup.runner.scan:scan_shard", str(here / f"scan-{shard.number:05}"), key_of(key, shard.number, shard.name, shard.fingerprint),
+                     {"shard": shard, "work": done, "earlier": earlier[shard.number]})
+                for shard in plan.shards
+            ]  # fmt: skip
+            scanned_counts = self._tasks(f"scan {number}" if len(plan.passes) > 1 else "scan", tasks, _bytes(plan))
+            counts = counts or scanned_counts
+            bases = [0, *np.cumsum([c["documents"] for c in scanned_counts]).tolist()]
+            scanned = barrier.Scanned(plan.shards, [t.folder for t in tasks], [t.key for t in tasks], bases)
+            self._check_drop_limit(scanned)
+            if one.barriers:
+                found, notes = barrier.run_barriers(
+                    self._tasks, here, one.barriers, scanned, plan.source, recipe.batch_bytes, self.show.warn
+                )
+                drops.append(found)
+                self.notes += notes
+                earlier = self._earlier(here, scanned, drops)
+                # What barriers drop depends on every shard: so does whatever a later pass makes of it.
+                key = key_of(key, scanned.keys)
+        return self._publish(scanned, drops, counts)
+
+    def _earlier(self, here: Path, scanned: barrier.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:
+        gone = np.sort(np.concatenate([d.documents for d in drops]))
+        given: list[scan.Earlier | None] = []
+        for shard, folder, base, until in zip(scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False):
+            path = here / f"gone-{shard.number:05}.npy"
+            low, high = np.searchsorted(gone, [base, until])
+            np.save(path, gone[low:high] - base)
+            given.append(scan.Earlier(folder, str(path)))
+        return given
+
+    def _check_drop_limit(self, scanned: barrier.Scanned) -> None:
+        total = scanned.bases[-1]
+        reasons = tables.count_reasons(scanned.folders)
+        reasons.pop(scan.DUPLICATE, None)
+        dropped = sum(reasons.values())
+        if total and dropped / total > self.plan.recipe.max_drop:
+            worst = max(reasons, key=lambda reason: reasons[reason])
+            raise DropLimitError(
+                f"rules dropped {dropped:,} of {total:,} documents ({dropped / total:.1%}), most by {worst!r} "
+                f"({reasons[worst]:,}); nothing was published. Look at the rule, or set max_drop = 1.0"
+            )
+
+    def _publish(self, scanned: barrier.Scanned, drops: list[barrier.Drops], counts: list[dict[str, Any]]) -> dict[str, Any]:
+        plan = self.plan
+        outputs = [self._outputs(shard) for shard in plan.shards]
+        _remove_strangers(self.folder, outputs)
+        duplicates = tables.write_duplicates(self.folder, self.work / "duplicates", scanned, drops)
+        key = key_of(self.key, scanned.keys)
+        tasks = [
+            Task("dedup.runner.write:write_shard", str(self.work / "write" / f"{shard.number:05}"), key_of(key, "write", shard.number), {
+                "shard": shard, "scan_folder": folder, "duplicates": table, "source": plan.source, "measures": plan.measures,
+                "outputs": output, "batch_bytes": plan.recipe.batch_bytes, "limit": self.limit})
+            for shard, folder, table, output in zip(plan.shards, scanned.folders, duplicates, outputs, strict=True)
+        ]  # fmt: skip
+        for task, output in zip(tasks, outputs, strict=True):
+            if not Path(output.documents).exists():  # published before, but somebody removed it
+                shutil.rmtree(task.folder, ignore_errors=True)
+        written = self._tasks("write", tasks, _bytes(plan))
+        reasons = tables.write_documents(self.folder / "report" / "documents.parquet", scanned, duplicates, plan.measures)
+        return tables.summarize(plan, counts, written, reasons, self.notes)
+
+    def _outputs(self, shard: shards.Shard) -> write.Outputs:
+        return write.Outputs(
+            str(self.folder / "documents" / shard.name),
+            str(self.folder / "dropped" / f"{shard.name}.parquet"),
+            str(self.folder / "rejected" / f"{shard.name}.parquet"),
+        )
+
+
+def _remove_strangers(folder: Path, outputs: Sequence[write.Outputs]) -> None:
+    """Remove what an earlier run of the same recipe published for shards that are gone."""
+    wanted = {path for output in outputs for path in (output.documents, output.dropped, output.rejected)}
+    for name in ("documents", "dropped", "rejected"):
+        for path in (folder / name).rglob("*"):
+            if path.is_file() and str(path) not in wanted:
+                path.unlink()
+
+
+def _bytes(plan: Plan) -> int:
+    return sum(shard.bytes for shard in plan.shards)
+
+
+def _workers(plan: Plan) -> int:
+    asked = plan.recipe.workers or os.cpu_count() or 1
+    return 1 if plan.recipe.executor == "serial" else max(1, min(asked, len(plan.shards)))
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this process and of the workers it has waited for."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def environment_key(recipe: Recipe) -> str:
+    """Names the code that makes the bytes: our sources, the user's modules, and the libraries that matter."""
+    digest = hashlib.blake2b(digest_size=16)
+    home = Path(dedup.__file__).parent
+    for source in sorted([*home.rglob("*.py"), *home.rglob("*.npz")]):
+        digest.update(str(source.relative_to(home)).encode() + b"\0" + source.read_bytes() + b"\0")
+    for step in recipe.step:
+        if ":" in step.use:
+            module = user_module(step.use.partition(":")[0], recipe.folder)
+            digest.update(Path(module.__file__ or "").read_bytes())
+    for name in ("ftfy", "langdetect", "pyarrow", "xxhash", "orjson", "zstandard", "numpy"):
+        digest.update(f"{name} {importlib.metadata.version(name)}".encode())
+    return digest.hexdigest()
+
+
+def warm_kernels(recipe: Recipe, say: Callable[[str], None]) -> None:
+    """Compile every kernel into the cache before workers would each do it."""
+    from dedup.kernels import compile as compiling
+
+    if not compiling.is_warm() and (compiling.cache_folder() is not None or recipe.executor == "serial"):
+        say("compiling kernels for this machine, once (about half a minute)")
+        from dedup.warm import warm
+
+        warm()
+        compiling.mark_warm()
+

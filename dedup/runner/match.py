@@ -1,0 +1,281 @@
+"""The tasks between scan and writing: exact groups, edges, components, fetched shingles, representatives.
+
+Each reads what the scans left beside each other and writes NumPy files. Documents are numbered over the whole
+corpus, in the order of shards and rows; the number of a shard's first document is its base.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dedup import exact
+from dedup.buffers import Int64s
+from dedup.io import read
+from dedup.io.exchange import read_partition
+from dedup.io.shards import Shard
+from dedup.near import match
+from dedup.near import signature as signing
+from dedup.plan import bands_of
+from dedup.recipe import Step
+from dedup.runner.scan import Changes, rows_table
+from dedup.runner.task import Progress
+
+GROUP_SHINGLES = 4 << 20  # shingles of the components that one task decides: 32 MiB
+FETCH_SEGMENT = 4 << 20  # shingles written as one segment
+
+
+def group_exact(
+    folder: Path, progress: Progress, *, scans: list[str], bases: list[int], barrier: int, keep: str, gone: str | None,
+    partition: int, bits: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Exact groups of one partition: members.npy, int64[m, 2] of (document, the group's first).
+
+    gone   .npy of documents that an earlier barrier of the same run of barriers dropped, as bool over all
+    """
+    parts: list[list[Any]] = [[np.zeros(0, np.uint64)] for _ in range(5)]
+    for scan, base in zip(scans, bases, strict=False):
+        for part in read_partition(Path(scan, f"exact-{barrier}.bin"), partition, bits):
+            for column, values in zip(parts, part.columns, strict=True):
+                column.append(values)
+            parts[4][-1] = parts[4][-1] + np.uint64(base + part.document_base)
+    high, low, order, tie, documents = (np.concatenate(column) for column in parts)
+    if gone is not None:
+        alive = ~np.load(gone, mmap_mode="r")[documents.astype(np.int64)]
+        high, low, order, tie, documents = (column[alive] for column in (high, low, order, tie, documents))
+    ranks = [~documents] if keep == "last" else [order, tie]
+    members, firsts = exact.group_firsts(high, low, ranks, documents.astype(np.int64))
+    np.save(folder / "members.npy", np.stack([members, firsts], axis=1))
+    progress(len(documents), 0)
+    return {"members": len(members)}
+
+
+def find_edges(
+    folder: Path, progress: Progress, *, scans: list[str], bases: list[int], step: Step, gone: str, partition: int,
+    bits: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Edges among the documents of one partition of band keys."""
+    settings, bands = bands_of(step)
+    dropped = np.load(gone, mmap_mode="r")
+    rows = [np.zeros(0, np.uint64)]
+    for scan, base in zip(scans, bases, strict=False):
+        for part in read_partition(Path(scan, "bands.bin"), partition, bits):
+            numbered = match.with_documents(part.columns[0], base + part.document_base)
+            rows.append(numbered[~dropped[(numbered & np.uint64(0xFFFFFFFF)).astype(np.int64)]])
+    paths = [Path(scan, "sketches.bin") for scan in scans]
+    tally = match.Tally()
+    edges = match.find_edges(
+        np.concatenate(rows),
+        lambda documents: signing.read_sketches(paths, np.array(bases), documents, settings),
+        bands, step.settings["threshold"], tally,
+    )  # fmt: skip
+    np.save(folder / "pairs.npy", edges.pairs)
+    np.save(folder / "similarity.npy", edges.similarity)
+    progress(0, 0)
+    return asdict(tally) | {"edges": len(edges.pairs)}
+
+
+def join_components(
+    folder: Path, progress: Progress, *, edges: list[str], scans: list[str], bases: list[int]
+) -> dict[str, Any]:
+    """All edges once, documents with an edge, and the group of components that each belongs to.
+
+    documents.npy int64[n] ascending, groups.npy int64[n]; pairs.npy, similarity.npy sorted by group,
+    edge_offsets.npy int64[groups + 1]
+    """
+    parts = [match.Edges(np.load(Path(e, "pairs.npy")), np.load(Path(e, "similarity.npy"))) for e in edges]
+    found = match.distinct_edges(parts)
+    members = match.components(found.pairs)
+    groups = _grouped(members, _shingle_counts(members.documents, scans, bases))
+    edge_groups = groups[np.searchsorted(members.documents, found.pairs[:, 0])]
+    order = np.argsort(edge_groups, kind="stable")
+    count = int(groups.max(initial=-1)) + 1
+    np.save(folder / "documents.npy", members.documents)
+    np.save(folder / "groups.npy", groups)
+    np.save(folder / "pairs.npy", found.pairs[order])
+    np.save(folder / "similarity.npy", found.similarity[order])
+    np.save(folder / "edge_offsets.npy", np.searchsorted(edge_groups[order], np.arange(count + 1)))
+    progress(0, 0)
+    return {"groups": count, "documents": len(members.documents), "edges": len(found.pairs)}
+
+
+def _shingle_counts(documents: Int64s, scans: list[str], bases: list[int]) -> Int64s:
+    counts = np.zeros(len(documents), np.int64)
+    for scan, base, until in zip(scans, bases, bases[1:], strict=False):
+        low, high = np.searchsorted(documents, [base, until])
+        if low < high:
+            counts[low:high] = np.load(Path(scan, "shingles.npy"), mmap_mode="r")[documents[low:high] - base]
+    return counts
+
+
+def _grouped(members: match.Components, shingles: Int64s) -> Int64s:
+    """Groups of whole components, in order of their first documents, of about GROUP_SHINGLES each."""
+    if not len(members.documents):
+        return np.zeros(0, np.int64)
+    roots, component = np.unique(members.roots, return_inverse=True)
+    sizes = np.bincount(component, weights=shingles, minlength=len(roots)).astype(np.int64)
+    numbers = (np.cumsum(sizes) - sizes) // GROUP_SHINGLES
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)[component]
+
+
+def fetch_shingles(
+    folder: Path, progress: Progress, *, shard: Shard, scan: str, base: int, until: int, joined: str, step: Step,
+    source: read.Source, batch_bytes: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The sorted distinct shingles of a shard's documents that have an edge, sorted by group in each segment.
+
+    shingles.bin uint64; index.npy int64[n, 4]: document, group, begin, end (in shingles)
+    """
+    settings, _ = bands_of(step)
+    low, high = np.searchsorted(np.load(Path(joined, "documents.npy"), mmap_mode="r"), [base, until])
+    documents = np.load(Path(joined, "documents.npy"), mmap_mode="r")[low:high] - base
+    groups = np.load(Path(joined, "groups.npy"), mmap_mode="r")[low:high]
+    writer = _ShingleWriter(folder, base)
+    few = np.zeros(0, np.uint8)
+    if len(documents):
+        few = np.load(Path(scan, "sketches.npy"), mmap_mode="r")[documents]
+    small = few < signing.SMALL
+    if small.any():
+        sketches = signing.read_sketches([Path(scan, "sketches.bin")], np.array([0, until - base]), documents[small], settings)
+        writer.add(documents[small], groups[small], *_runs(sketches))
+    if (~small).any():
+        _fetch_texts(writer, documents[~small], groups[~small], shard, scan, settings, source, batch_bytes, progress)
+    writer.close()
+    return {"documents": len(documents)}
+
+
+def _runs(sketches: signing.Sketches) -> tuple[Int64s, npt.NDArray[np.uint64]]:
+    inside = np.arange(signing.SMALL) < sketches.counts[:, None]
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(sketches.counts)]), sketches.small[inside]
+
+
+def _fetch_texts(
+    writer: _ShingleWriter, documents: Int64s, groups: Int64s, shard: Shard, scan: str, settings: Any,
+    source: read.Source, batch_bytes: int, progress: Progress,
+) -> None:  # fmt: skip
+    shard.check_unchanged()
+    rows = rows_table(scan)[read.ROW].to_numpy()[documents]
+    changes = Changes(Path(scan))
+    done = 0
+    for texts in read.read_texts(shard, source, rows, batch_bytes):
+        part = slice(done, done + len(texts))
+        places, changed = changes.at(documents[part])
+        if len(places):
+            indices = np.arange(len(texts))
+            indices[places] = len(texts) + np.arange(len(places))
+            texts = pa.concat_arrays([texts, changed]).take(pa.array(indices))
+        offsets, tokens = signing.token_hashes(texts, settings)
+        writer.add(documents[part], groups[part], *signing.shingle_sets(offsets, tokens, settings))
+        progress(len(texts), texts.nbytes)
+        done += len(texts)
+    shard.check_unchanged()
+
+
+class _ShingleWriter:
+    """Collects shingle sets and writes them in segments sorted by group."""
+
+    def __init__(self, folder: Path, base: int) -> None:
+        self._folder, self._base = folder, base
+        self._file = open(folder / "shingles.bin", "wb")  # noqa: SIM115  # closed by close()
+        self._index = [np.zeros((0, 4), np.int64)]
+        self._held: list[tuple[Int64s, Int64s, Int64s, npt.NDArray[np.uint64]]] = []
+        self._size = self._written = 0
+
+    def add(self, documents: Int64s, groups: Int64s, offsets: Int64s, values: npt.NDArray[np.uint64]) -> None:
+        self._held.append((documents, groups, np.diff(offsets), values.copy()))
+        self._size += len(values)
+        if self._size >= FETCH_SEGMENT:
+            self._flush()
+
+    def _flush(self) -> None:
+        from dedup.kernels.shingle import gather_runs
+
+        if not self._held:
+            return
+        documents, groups, lengths, values = (np.concatenate(parts) for parts in zip(*self._held, strict=True))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        order = np.lexsort((documents, groups))
+        out = np.empty(len(values), np.uint64)
+        gather_runs(values, offsets, order, out)
+        self._file.write(out.data)
+        ends = self._written + np.cumsum(lengths[order])
+        columns = [documents[order] + self._base, groups[order], ends - lengths[order], ends]
+        self._index.append(np.stack(columns, axis=1))
+        self._written += len(values)
+        self._held, self._size = [], 0
+
+    def close(self) -> None:
+        self._flush()
+        self._file.close()
+        np.save(self._folder / "index.npy", np.concatenate(self._index))
+
+
+def represent(
+    folder: Path, progress: Progress, *, joined: str, fetched: list[str], scans: list[str], bases: list[int], group: int,
+    barrier: int, step: Step,
+) -> dict[str, Any]:  # fmt: skip
+    """Decide one group of components: dropped.npy int64[m, 2] of (document, kept twin), similarity.npy."""
+    documents = np.load(Path(joined, "documents.npy"))[np.load(Path(joined, "groups.npy")) == group]
+    begin, end = np.load(Path(joined, "edge_offsets.npy"))[group : group + 2]
+    pairs = np.load(Path(joined, "pairs.npy"), mmap_mode="r")[begin:end]
+    edges = match.Edges(np.array(pairs), np.load(Path(joined, "similarity.npy"), mmap_mode="r")[begin:end])
+    verify = step.settings["verify"] == "exact"
+    if verify:
+        offsets, shingles = _read_shingles(documents, fetched, group)
+    else:
+        offsets, shingles = np.zeros(len(documents) + 1, np.int64), np.zeros(0, np.uint64)
+    ranks = _ranks(documents, scans, bases, barrier, step.settings["keep"])
+    found = match.decide(
+        documents, ranks, edges, offsets, shingles, threshold=step.settings["threshold"], verify=verify
+    )
+    np.save(folder / "dropped.npy", np.stack([found.documents, found.twins], axis=1))
+    np.save(folder / "similarity.npy", found.similarity)
+    progress(len(documents), 0)
+    return {"dropped": len(found.documents)}
+
+
+def _read_shingles(documents: Int64s, fetched: list[str], group: int) -> tuple[Int64s, npt.NDArray[np.uint64]]:
+    parts, lengths, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for folder in fetched:
+        index = np.load(Path(folder, "index.npy"), mmap_mode="r")
+        index = np.array(index[index[:, 1] == group])
+        with open(Path(folder, "shingles.bin"), "rb") as file:
+            # Runs of one group follow each other within a segment: one read a segment.
+            breaks = np.flatnonzero(index[1:, 2] != index[:-1, 3]) + 1
+            for stretch in np.split(index, breaks) if len(index) else []:
+                file.seek(int(stretch[0, 2]) * 8)
+                parts.append(np.frombuffer(file.read(int(stretch[-1, 3] - stretch[0, 2]) * 8), np.uint64))
+        owners.append(index[:, 0])
+        lengths.append(index[:, 3] - index[:, 2])
+    from dedup.kernels.shingle import gather_runs
+
+    values, owner = np.concatenate(parts), np.concatenate(owners)
+    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
+    order = np.argsort(owner)
+    if not np.array_equal(owner[order], documents):
+        raise AssertionError("fetched documents are not those of the group")
+    out = np.empty(len(values), np.uint64)
+    gather_runs(values, bounds, order, out)
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(bounds)[order])]), out
+
+
+def _ranks(documents: Int64s, scans: list[str], bases: list[int], barrier: int, keep: str) -> list[Any]:
+    """What orders documents before their number: the policy's key, then the content hash."""
+    if keep == "first":
+        return []
+    if keep == "last":
+        return [~documents.astype(np.uint64)]
+    names = (f"_order_{barrier}", "_key_high", "_key_low")
+    ranks = [np.zeros(len(documents), np.uint64) for _ in names]
+    for scan, base, until in zip(scans, bases, bases[1:], strict=False):
+        low, high = np.searchsorted(documents, [base, until])
+        if low < high:
+            some = rows_table(scan).select(list(names)).take(pa.array(documents[low:high] - base))
+            for rank, name in zip(ranks, names, strict=True):
+                rank[low:high] = some[name].to_numpy()
+    return ranks

@@ -1,0 +1,319 @@
+"""The scan of one shard: read, run the stages up to the barrier, and write small tables beside each other.
+
+rows.arrow      one row a document: _row, id, drop_reason, measures, text bytes and characters, exact key, keep order
+exact-*.bin     exchange rows of an exact barrier
+bands.bin       exchange rows of the near barrier;  sketches.bin its signatures;  shingles.npy shingles a document
+changed.arrow   the texts of changed rows only: the input itself is the spool
+rejected.arrow  what was rejected
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dedup import buffers, drop, exact
+from dedup.io import read
+from dedup.io.exchange import ExchangeWriter
+from dedup.io.shards import Shard
+from dedup.near import match
+from dedup.near import signature as signing
+from dedup.plan import bands_of
+from dedup.recipe import Step
+from dedup.runner.task import Progress
+from dedup.stages import find
+
+REJECTED = pa.schema([
+    ("row", pa.int64()), ("offset", pa.int64()), ("reason", pa.string()), ("raw", pa.large_binary()), ("is_shard", pa.bool_()),
+])  # fmt: skip
+CHANGED = pa.schema([("document", pa.int64()), ("text", pa.large_string())])
+EXACT_SEGMENT = 1 << 18  # documents a segment of an exact exchange
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What the passes before know of a shard: its folder of the last scan and what its barriers dropped.
+
+    dropped   path of an int64 .npy: documents (numbered within the shard) dropped by barriers so far
+    """
+
+    folder: str
+    dropped: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a scan does, the same for every shard."""
+
+    stages: tuple[Step, ...]
+    barriers: tuple[Step, ...]
+    source: read.Source
+    measures: tuple[tuple[str, pa.DataType], ...]
+    batch_bytes: int
+    measure_all: bool
+    limit: int | None
+    folder: str  # of the recipe
+
+
+def scan_shard(folder: Path, progress: Progress, *, shard: Shard, work: Work, earlier: Earlier | None) -> dict[str, Any]:
+    """Scan one shard; counts of documents, rejected rows and shards, null and empty texts, bytes of text."""
+    shard.check_unchanged()
+    sinks = _Sinks(folder, work, shard.name)
+    before = _Before(earlier) if earlier is not None else None
+    names = ("documents", "rejected_rows", "rejected_shards", "null_text", "empty_text", "bytes_in")
+    counts: dict[str, Any] = dict.fromkeys(names, 0)
+    reasons: Counter[str] = Counter()
+    functions = [(step, find(step, work.folder)) for step in work.stages]
+    for chunk in read.read(shard, work.source, work.batch_bytes, work.limit):
+        sinks.reject(chunk.rejected)
+        reasons.update(r.reason for r in chunk.rejected)
+        counts["rejected_shards"] += sum(r.is_shard for r in chunk.rejected)
+        counts["rejected_rows"] += sum(not r.is_shard for r in chunk.rejected)
+        if chunk.batch.num_rows:
+            _count_texts(chunk.batch[read.TEXT], counts)
+            batch, original = _begin(chunk.batch, before, counts["documents"], shard)
+            for step, function in functions:
+                batch = _apply(step, function, batch, work.measure_all)
+            sinks.add(batch, original, counts["documents"])
+            counts["documents"] += batch.num_rows
+        progress(chunk.batch.num_rows, chunk.decoded_bytes)
+    sinks.close()
+    shard.check_unchanged()
+    return counts | {"rejected_by_reason": dict(reasons)}
+
+
+def _count_texts(texts: pa.Array, counts: dict[str, Any]) -> None:
+    lengths = pc.binary_length(texts)
+    counts["null_text"] += texts.null_count
+    counts["empty_text"] += pc.sum(pc.equal(lengths, 0)).as_py() or 0
+    counts["bytes_in"] += pc.sum(lengths).as_py() or 0
+
+
+class _Before:
+    """The columns and texts that earlier passes left for a shard, by document."""
+
+    def __init__(self, earlier: Earlier) -> None:
+        self.rows = open_table(Path(earlier.folder, "rows.arrow"))
+        self.changed = Changes(Path(earlier.folder))
+        self.dropped = np.load(earlier.dropped)
+
+    def lay_over(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
+        """The batch with its earlier texts, measures and drop reasons."""
+        rows = self.rows.slice(first, batch.num_rows)
+        for field_ in rows.schema:
+            if not field_.name.startswith("_") and field_.name != read.ID:
+                batch = drop.set_column(batch, field_.name, _one_chunk(rows[field_.name]))
+        low, high = np.searchsorted(self.dropped, [first, first + batch.num_rows])
+        gone = np.zeros(batch.num_rows, np.bool_)
+        gone[self.dropped[low:high] - first] = True
+        reason = pc.if_else(pa.array(gone), pa.scalar(DUPLICATE, pa.string()), batch[drop.REASON])
+        return drop.set_column(batch, drop.REASON, reason)
+
+
+DUPLICATE = "duplicate"  # the reason of rows that a barrier dropped, while later passes run
+
+
+def _begin(batch: pa.RecordBatch, before: _Before | None, first: int, shard: Shard) -> tuple[pa.RecordBatch, Any]:
+    """(batch as the first stage sees it, texts as they are in the input)."""
+    original = batch[read.TEXT]
+    batch = drop.set_column(batch, drop.REASON, pa.nulls(batch.num_rows, pa.string()))
+    if before is None:
+        return batch, original
+    batch = before.lay_over(batch, first)
+    return drop.set_column(batch, read.TEXT, before.changed.over(original, first)), original
+
+
+def _apply(step: Step, function: Any, batch: pa.RecordBatch, measure_all: bool) -> pa.RecordBatch:
+    """Run one stage; unless everything is measured, only on rows that are not yet dropped."""
+    reasons = batch[drop.REASON]
+    if measure_all or reasons.null_count == len(reasons) or step.use.startswith("drop."):
+        return _checked(step, batch, function(batch, **step.settings))
+    alive = pc.is_null(reasons)
+    part = batch.filter(alive)
+    done = _checked(step, part, function(part, **step.settings))
+    # Rows dropped before keep what they had; columns that the stage adds are null for them.
+    places = pc.if_else(alive, pc.subtract(pc.cumulative_sum(alive.cast(pa.int64())), 1), None)
+    for name in done.schema.names:
+        values = done[name].take(places)
+        if name in batch.schema.names and not done[name].equals(part[name]):
+            values = pc.if_else(alive, values, batch[name])
+        elif name in batch.schema.names:
+            continue
+        batch = drop.set_column(batch, name, values)
+    return batch
+
+
+def _checked(step: Step, before: pa.RecordBatch, after: Any) -> pa.RecordBatch:
+    from dedup.errors import RunError
+
+    if not isinstance(after, pa.RecordBatch) or after.num_rows != before.num_rows:
+        raise RunError(f"{step.label} returned {getattr(after, 'num_rows', after)!r} rows for {before.num_rows}; "
+                       "a stage returns the rows it was given")  # fmt: skip
+    return after
+
+
+class _Sinks:
+    """The files of a scan, open."""
+
+    def __init__(self, folder: Path, work: Work, name: str) -> None:
+        self._folder, self._work, self._name = folder, work, name
+        self._exact = [step for step in work.barriers if step.kind == "exact"]
+        self._near = next((step for step in work.barriers if step.kind == "near"), None)
+        self._rows: Any = None
+        self._changed = pa.ipc.new_file(str(folder / "changed.arrow"), CHANGED)
+        self._rejected = pa.ipc.new_file(str(folder / "rejected.arrow"), REJECTED)
+        self._exchanges = {n: ExchangeWriter(folder / f"exact-{n}.bin", 5) for n in range(len(work.barriers))}
+        self._bands = ExchangeWriter(folder / "bands.bin", 1) if self._near else None
+        self._sketches = signing.SketchWriter(folder / "sketches.bin") if self._near else None
+        self._shingles: list[Any] = []
+        self._schema: pa.Schema | None = None
+
+    def reject(self, rejected: Sequence[read.Rejected]) -> None:
+        if rejected:
+            columns = [pa.array(values, field_.type) for values, field_ in zip(zip(*rejected, strict=True), REJECTED, strict=True)]
+            self._rejected.write_batch(pa.RecordBatch.from_arrays(columns, schema=REJECTED))
+
+    def add(self, batch: pa.RecordBatch, original: Any, first: int) -> None:
+        texts = buffers.large_strings(batch[read.TEXT])
+        keys = exact.text_keys(texts)
+        self._add_changed(texts, original, first)
+        names = [n for n in batch.schema.names if not n.startswith("_") and n not in (read.TEXT, *self._work.source.more)]
+        columns = {read.ROW: batch[read.ROW], read.ID: self._ids(batch)}
+        columns |= {name: batch[name] for name in names if name != read.ID}
+        columns["_key_high"], columns["_key_low"] = pa.array(keys[:, 0]), pa.array(keys[:, 1])
+        columns["_bytes"] = pc.cast(pc.fill_null(pc.binary_length(texts), 0), pa.int64())
+        alive = np.flatnonzero(batch[drop.REASON].is_null().to_numpy(zero_copy_only=False))
+        for n, step in enumerate(self._work.barriers):
+            order = exact.order_keys(step.settings["keep"], texts, batch)
+            ranks = np.zeros(batch.num_rows, np.uint64) if order is None else order
+            columns[f"_order_{n}"] = pa.array(ranks)
+            self._add_exact(n, step, batch, keys, ranks, alive, first)
+        if self._near is not None:
+            self._add_near(self._near, batch, texts, alive, first)
+        rows = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        if self._rows is None:
+            self._rows = pa.ipc.new_file(str(self._folder / "rows.arrow"), rows.schema)
+        self._rows.write_batch(rows)
+
+    def _ids(self, batch: pa.RecordBatch) -> Any:
+        """The user's ids; path#row where there is none."""
+        rows = batch[read.ROW].cast(pa.large_string())
+        made = pc.binary_join_element_wise(pa.scalar(self._name, pa.large_string()), rows, pa.scalar("#", pa.large_string()))
+        return made if self._work.source.id is None else pc.coalesce(batch[read.ID], made)
+
+    def _add_changed(self, texts: Any, original: Any, first: int) -> None:
+        original = buffers.large_strings(original)
+        if texts is original or texts.equals(original):
+            return
+        differs = pc.fill_null(pc.not_equal(texts, original), True)
+        differs = pc.and_(differs, pc.or_(texts.is_valid(), original.is_valid()))
+        documents = np.flatnonzero(differs.to_numpy(zero_copy_only=False))
+        columns = [pa.array(documents + first), texts.take(pa.array(documents))]
+        self._changed.write_batch(pa.RecordBatch.from_arrays(columns, schema=CHANGED))
+
+    def _add_exact(self, n: int, step: Step, batch: Any, keys: Any, ranks: Any, alive: Any, first: int) -> None:
+        on = step.settings.get("on")
+        used = exact.column_keys([_column(batch, name, self._work) for name in on]) if on else keys
+        live = alive[(used[alive] != 0).any(axis=1)]
+        for at in range(0, len(live), EXACT_SEGMENT):
+            some = live[at : at + EXACT_SEGMENT]
+            # The low half of the text's key breaks ties last: columns may be equal where texts are not.
+            self._exchanges[n].add(first, used[some, 0], used[some, 1], ranks[some], keys[some, 0], some.astype(np.uint64))
+
+    def _add_near(self, step: Step, batch: Any, texts: Any, alive: Any, first: int) -> None:
+        settings, bands = bands_of(step)
+        tokens = batch["_tokens"] if "_tokens" in batch.schema.names and not settings.fold_traditional else None
+        assert self._bands is not None
+        assert self._sketches is not None
+        for at in range(0, batch.num_rows, 8192):  # signatures of short texts outweigh them: bounded by rows
+            part = slice(at, min(at + 8192, batch.num_rows))
+            if tokens is None:
+                offsets, hashes = signing.token_hashes(texts[part], settings)
+            else:
+                offsets, hashes = buffers.list_parts(tokens[part])
+            sketches = signing.sketch(offsets, hashes, settings)
+            gone = np.ones(part.stop - part.start, np.bool_)
+            gone[alive[(alive >= part.start) & (alive < part.stop)] - part.start] = False
+            sketches.counts[gone] = 0
+            self._sketches.add(sketches)
+            self._bands.add(first + at, match.band_rows(sketches, 0, bands))
+            self._shingles.append(np.maximum(np.diff(offsets) - settings.shingle + 1, 1).astype(np.uint32))
+
+    def close(self) -> None:
+        if self._rows is not None:
+            self._rows.close()
+        for sink in (self._changed, self._rejected, *self._exchanges.values(), self._bands, self._sketches):
+            if sink is not None:
+                sink.close()
+        if self._near is not None:
+            np.save(self._folder / "shingles.npy", np.concatenate([np.zeros(0, np.uint32), *self._shingles]))
+
+
+def _column(batch: pa.RecordBatch, name: str, work: Work) -> pa.Array:
+    inside = read.TEXT if name == work.source.text else read.ID if name == work.source.id else name
+    return batch[inside]
+
+
+# What later tasks read of a scan
+
+
+def open_table(path: Path) -> pa.Table:
+    """A table of a scan, memory-mapped; a table without columns where the shard had no document."""
+    if not path.exists():
+        return pa.table({})
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def rows_table(folder: Path | str) -> pa.Table:
+    """The rows table of a scan."""
+    return open_table(Path(folder, "rows.arrow"))
+
+
+class Changes:
+    """The changed texts of a shard, to be laid over the texts of its input."""
+
+    def __init__(self, folder: Path) -> None:
+        table = open_table(folder / "changed.arrow")
+        self._documents = _one_chunk(table["document"]).to_numpy() if table.num_rows else np.zeros(0, np.int64)
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def within(self, first: int, count: int) -> tuple[Any, Any]:
+        """(int64 places, texts): the changed ones among documents first to first + count - 1."""
+        low, high = np.searchsorted(self._documents, [first, first + count])
+        texts = self._table["text"].slice(low, high - low) if high > low else pa.chunked_array([], pa.large_string())
+        return self._documents[low:high] - first, buffers.large_strings(texts)
+
+    def over(self, texts: Any, first: int) -> Any:
+        """The texts of documents from `first` on as the stages left them."""
+        places, changed = self.within(first, len(texts))
+        if not len(places):
+            return texts
+        indices = np.arange(len(texts))
+        indices[places] = len(texts) + np.arange(len(places))
+        return pa.concat_arrays([buffers.large_strings(texts), changed]).take(pa.array(indices))
+
+    def at(self, documents: Any) -> tuple[Any, Any]:
+        """(places within `documents` that are changed, their texts); documents ascending."""
+        found = np.searchsorted(self._documents, documents)
+        found = np.minimum(found, max(len(self._documents) - 1, 0))
+        hits = np.flatnonzero(self._documents[found] == documents) if len(self._documents) else np.zeros(0, np.int64)
+        if not len(hits):
+            return hits, pa.array([], pa.large_string())
+        return hits, buffers.large_strings(self._table["text"].take(pa.array(found[hits])))
+
+
+def _one_chunk(values: Any) -> Any:
+    values = values.combine_chunks()
+    if isinstance(values, pa.ChunkedArray):
+        values = values.chunk(0) if values.num_chunks else pa.array([], values.type)
+    return values

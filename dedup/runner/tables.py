@@ -1,0 +1,206 @@
+"""The tables that a run ends with. Statistics are queries over the columns that the tasks left; nothing counts along."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dedup import drop
+from dedup.io import parquet, read
+from dedup.io.files import replacing
+from dedup.io.shards import Shard
+from dedup.plan import Plan
+from dedup.runner.barrier import Drops, Scanned
+from dedup.runner.scan import DUPLICATE, open_table, rows_table
+
+KINDS = ("exact", "near")
+LOCAL = pa.schema([
+    ("document", pa.int64()), ("id", pa.large_string()), ("duplicate_of", pa.large_string()), ("similarity", pa.float64()),
+    ("kind", pa.string()), ("verified", pa.bool_()), ("doc_id", pa.int64()), ("duplicate_of_doc_id", pa.int64()),
+])  # fmt: skip
+DUPLICATES = pa.schema([LOCAL.field(i) for i in range(1, len(LOCAL))])
+
+
+def write_recipe(path: Path, text: str) -> None:
+    """The recipe as run."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """A JSON file for people and programs."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def write_manifest(path: Path, shards: Sequence[Shard]) -> None:
+    """manifest.parquet: the input files in their order."""
+    names = ("number", "name", "path", "bytes", "mtime_ns", "format", "codec")
+    schema = pa.schema([(n, pa.string() if n in ("name", "path", "format", "codec") else pa.int64()) for n in names])
+    table = pa.table({name: [getattr(shard, name) for shard in shards] for name in names}, schema=schema)
+    with replacing(path) as temporary:
+        writer = parquet.RowWriter(temporary, schema)
+        writer.add(table)
+        writer.close()
+
+
+def count_reasons(folders: Sequence[str]) -> Counter[str]:
+    """Documents by the reason that a rule gave them."""
+    counts: Counter[str] = Counter()
+    for folder in folders:
+        rows = rows_table(folder)
+        if rows.num_columns:
+            for item in pc.value_counts(rows[drop.REASON]).to_pylist():
+                if item["values"] is not None:
+                    counts[item["values"]] += item["counts"]
+    return counts
+
+
+def write_duplicates(output: Path, folder: Path, scanned: Scanned, drops: Sequence[Drops]) -> list[str]:
+    """duplicates.parquet, and the same rows a shard for the tasks that write it; the paths of these."""
+    merged = _merged(drops)
+    bases = np.array(scanned.bases)
+    ids, numbers = _names(scanned, np.unique(merged.twins), bases)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with replacing(output / "duplicates.parquet") as temporary:
+        writer = parquet.RowWriter(temporary, DUPLICATES)
+        for shard, scan, base, until in zip(scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False):
+            low, high = np.searchsorted(merged.documents, [base, until])
+            some = Drops(*(column[low:high] for column in merged))
+            table = _local_table(shard, rows_table(scan), some, base, ids, numbers)
+            path = folder / f"{shard.number:05}.arrow"
+            with pa.ipc.new_file(str(path), LOCAL) as file:
+                file.write_table(table)
+            writer.add(table.select(DUPLICATES.names))
+            paths.append(str(path))
+        writer.close()
+    return paths
+
+
+def _merged(drops: Sequence[Drops]) -> Drops:
+    if not drops:
+        nothing = np.zeros(0, np.int64)
+        return Drops(nothing, nothing, np.zeros(0), np.zeros(0, np.int8), np.zeros(0, np.bool_))
+    columns = [np.concatenate(column) for column in zip(*drops, strict=True)]
+    order = np.argsort(columns[0])
+    return Drops(*(column[order] for column in columns))
+
+
+def _names(scanned: Scanned, twins: Any, bases: Any) -> tuple[Any, Any]:
+    """((document, id) of every kept twin, their doc_ids)."""
+    ids = [pa.array([], pa.large_string())]
+    numbers = [np.zeros(0, np.int64)]
+    for shard, scan, base, until in zip(scanned.shards, scanned.folders, bases, bases[1:], strict=False):
+        low, high = np.searchsorted(twins, [base, until])
+        if low < high:
+            some = rows_table(scan).select([read.ID, read.ROW]).take(pa.array(twins[low:high] - base))
+            ids.append(some[read.ID].combine_chunks())
+            numbers.append((shard.number << 40) + some[read.ROW].to_numpy())
+    return (twins, pa.concat_arrays([_flat(item) for item in ids])), np.concatenate(numbers)
+
+
+def _flat(array: Any) -> Any:
+    return array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _local_table(shard: Shard, rows: pa.Table, drops: Drops, base: int, ids: Any, numbers: Any) -> pa.Table:
+    if not len(drops.documents):
+        return LOCAL.empty_table()
+    twins, names = ids
+    at = np.searchsorted(twins, drops.twins)
+    own = rows.select([read.ID, read.ROW]).take(pa.array(drops.documents - base))
+    missing = np.isnan(drops.similarity)
+    columns = [
+        drops.documents - base, own[read.ID], names.take(pa.array(at)), pa.array(drops.similarity, mask=missing),
+        pa.array(np.array(KINDS)[drops.kind]), drops.verified, (shard.number << 40) + own[read.ROW].to_numpy(), numbers[at],
+    ]  # fmt: skip
+    return pa.table(columns, names=LOCAL.names).cast(LOCAL)
+
+
+def write_documents(
+    path: Path, scanned: Scanned, duplicates: Sequence[str], measures: Sequence[tuple[str, pa.DataType]]
+) -> Counter[str]:
+    """report/documents.parquet: id, doc_id, drop_reason and every measure of every document; documents by reason."""
+    names = [name for name, _ in measures]
+    schema = pa.schema([("id", pa.large_string()), ("doc_id", pa.int64()), (drop.REASON, pa.string()), *measures])
+    counts: Counter[str] = Counter()
+    with replacing(path) as temporary:
+        writer = parquet.RowWriter(temporary, schema, sized="id")
+        for shard, scan, local in zip(scanned.shards, scanned.folders, duplicates, strict=True):
+            rows = rows_table(scan)
+            if not rows.num_columns:
+                continue
+            reasons = _all_reasons(rows, open_table(Path(local)))
+            for item in pc.value_counts(reasons).to_pylist():
+                if item["values"] is not None:
+                    counts[item["values"]] += item["counts"]
+            doc_ids = (shard.number << 40) + rows[read.ROW].to_numpy()
+            writer.add(pa.table([rows[read.ID], doc_ids, reasons, *(rows[name] for name in names)], schema=schema))
+        writer.close()
+    return counts
+
+
+def _all_reasons(rows: pa.Table, duplicates: pa.Table) -> Any:
+    """Every document's drop reason, those of barriers included."""
+    by_rule = rows[drop.REASON].combine_chunks()
+    by_rule = pc.if_else(pc.fill_null(pc.equal(by_rule, DUPLICATE), False), pa.scalar(None, pa.string()), by_rule)
+    kinds = np.full(rows.num_rows, -1, np.int64)
+    kinds[duplicates["document"].to_numpy()] = pc.equal(duplicates["kind"], "near").to_numpy().astype(np.int64)
+    names = pa.array([f"{kind} duplicate" for kind in KINDS], pa.string())
+    return pc.coalesce(by_rule, names.take(pa.array(kinds, mask=kinds < 0)))
+
+
+def summarize(
+    plan: Plan, scans: Sequence[dict[str, Any]], written: Sequence[dict[str, Any]], reasons: Counter[str],
+    notes: Sequence[dict[str, Any]],
+) -> dict[str, Any]:  # fmt: skip
+    """The numbers of a run, checked: every row read is kept, dropped or rejected."""
+    from dedup.errors import RunError
+
+    def total(counts: Sequence[dict[str, Any]], name: str) -> int:
+        return int(sum(count[name] for count in counts))
+
+    documents, rejected = total(scans, "documents"), total(scans, "rejected_rows")
+    kept, dropped = total(written, "kept"), total(written, "dropped")
+    if documents != kept + dropped or dropped != sum(reasons.values()):
+        raise RunError(f"{documents} documents were read, but {kept} kept and {dropped} dropped ({dict(reasons)}); please report this")
+    near = reasons.get("near duplicate", 0)
+    rows = documents + rejected
+    shards_rejected = total(scans, "rejected_shards")
+    many = rejected > max(10, plan.recipe.max_rejected * rows)
+    return {
+        "rows_in": rows,
+        "documents_in": documents,
+        "documents_kept": kept,
+        "documents_dropped": dropped,
+        "rows_rejected": rejected,
+        "shards_in": len(plan.shards),
+        "shards_rejected": shards_rejected,
+        "null_text": total(scans, "null_text"),
+        "empty_text": total(scans, "empty_text"),
+        "bytes_in": total(scans, "bytes_in"),
+        "bytes_kept": total(written, "bytes_kept"),
+        "dropped_by_reason": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        "rejected_by_reason": total_rejected(scans),
+        "duplicates": {"exact": reasons.get("exact duplicate", 0), "near": near},
+        "rules_that_never_fired": [name for _, name in plan.rules if name not in reasons],
+        "near": list(notes),
+        "exit_code": 1 if shards_rejected or many else 0,
+    }
+
+
+def total_rejected(scans: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Rejected rows and shards by reason."""
+    counts: Counter[str] = Counter()
+    for scan in scans:
+        counts.update(scan["rejected_by_reason"])
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
