@@ -32,15 +32,12 @@ def as_texts(texts: Any) -> pa.LargeStringArray:
         items = list(texts)
         wrong = next((i for i, item in enumerate(items) if not (item is None or isinstance(item, str))), None)
         if wrong is not None:
-            raise UserError(
-                f"texts[{wrong}] is of type {type(items[wrong]).__name__}; a text is a str or None"
-            )
+            raise UserError(f"texts[{wrong}] is of type {type(items[wrong]).__name__}; a text is a str or None")
         try:
             array = pa.array(items, pa.large_string())
         except UnicodeEncodeError:  # a lone surrogate enters Arrow as U+FFFD, as from a file
             cleaned = [
-                t if t is None else t.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-                for t in items
+                t if t is None else t.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for t in items
             ]
             array = pa.array(cleaned, pa.large_string())
     kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
@@ -94,9 +91,7 @@ def near_duplicates(
 def _equal(array: pa.LargeStringArray, documents: Int64s, ranks: list[UInt64s]) -> tuple[Int64s, Int64s]:
     keys = exact.text_keys(array)
     valid = array.is_valid().to_numpy(zero_copy_only=False)
-    return exact.group_firsts(
-        keys[valid, 0], keys[valid, 1], [rank[valid] for rank in ranks], documents[valid]
-    )
+    return exact.group_firsts(keys[valid, 0], keys[valid, 1], [rank[valid] for rank in ranks], documents[valid])
 
 
 def _ranks(array: pa.LargeStringArray, keep: str) -> list[UInt64s]:
@@ -147,9 +142,7 @@ def _rows(sketches: signing.Sketches, rows: Int64s) -> signing.Sketches:
 
 def _segments(sketches: signing.Sketches, size: int) -> list[tuple[int, signing.Sketches]]:
     total = len(sketches.counts)
-    return [
-        (at, signing.Sketches(*(part[at : at + size] for part in sketches))) for at in range(0, total, size)
-    ]
+    return [(at, signing.Sketches(*(part[at : at + size] for part in sketches))) for at in range(0, total, size)]
 
 
 def signatures(
@@ -160,9 +153,7 @@ def signatures(
     sketches = signing.sketch(*signing.token_hashes(as_texts(texts), settings), settings)
     empty = sketches.counts == 0
     sketches.signatures[empty] = 0
-    return np.ma.MaskedArray(
-        sketches.signatures, np.broadcast_to(empty[:, None], sketches.signatures.shape).copy()
-    )
+    return np.ma.MaskedArray(sketches.signatures, np.broadcast_to(empty[:, None], sketches.signatures.shape).copy())
 
 
 def shingle_hashes(text: str, shingle: int = 5) -> UInt64s:

@@ -80,6 +80,4 @@ def large_strings_from(offsets: npt.NDArray[Any], data: npt.NDArray[Any], valid:
     bitmap = None
     if valid is not None:
         bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.LargeStringArray.from_buffers(
-        len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data), bitmap
-    )
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data), bitmap)

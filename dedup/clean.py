@@ -104,15 +104,11 @@ def normalize(
     text   large_string, whatever string type came in; null stays null
     """
     _one_of("normalize", "form", form, (*FORMS, "none"))
-    rules = list(
-        _white_space_rules(unix_line_ends, strip_line_ends, collapse_spaces, blank_lines, strip_blank_edges)
-    )
+    rules = list(_white_space_rules(unix_line_ends, strip_line_ends, collapse_spaces, blank_lines, strip_blank_edges))
     texts = buffers.large_strings(batch["text"])
     if len(texts) > 0:
         if form != "none":
-            texts = _where(
-                texts, pc.invert(pc.string_is_ascii(texts)), lambda t: pc.utf8_normalize(t, form=form)
-            )
+            texts = _where(texts, pc.invert(pc.string_is_ascii(texts)), lambda t: pc.utf8_normalize(t, form=form))
         for pattern, replacement in rules:
             texts = _substitute(texts, pattern, replacement)
     return _with_text(batch, texts)
@@ -139,8 +135,7 @@ def _white_space_rules(
             or not 0 <= blank_lines <= MOST_BLANK_LINES
         ):
             raise RecipeError(
-                f"normalize: blank_lines is {blank_lines!r}; "
-                f'it is a number from 0 to {MOST_BLANK_LINES}, or "keep"'
+                f'normalize: blank_lines is {blank_lines!r}; it is a number from 0 to {MOST_BLANK_LINES}, or "keep"'
             )
         yield rf"(\A|\n)(?:[{SPACE}]*\n){{{blank_lines + 1},}}", r"\1" + "\n" * blank_lines
     if strip_blank_edges:
@@ -156,9 +151,7 @@ def _substitute(texts: pa.LargeStringArray, pattern: str, replacement: str) -> p
     )
 
 
-def _where(
-    texts: pa.LargeStringArray, mask: pa.BooleanArray, change: Callable[[Any], Any]
-) -> pa.LargeStringArray:
+def _where(texts: pa.LargeStringArray, mask: pa.BooleanArray, change: Callable[[Any], Any]) -> pa.LargeStringArray:
     """The texts with those of the mask changed; the expensive change never sees the others."""
     mask = pc.fill_null(mask, False)
     if not pc.any(mask).as_py():
@@ -222,9 +215,7 @@ def _fixed(texts: pa.LargeStringArray, config: tuple[Any, ...]) -> Iterator[tupl
     memory = memoryview(view.data)  # type: ignore[arg-type]
     for index, flagged in groupby(lines[:count].tolist(), key=lambda line: line[0]):
         start, end = int(view.offsets[index]), int(view.offsets[index + 1])
-        fixed = _fix_lines(
-            memory[start:end], [(a - start, b - start, why) for _, a, b, why in flagged], ftfy_config
-        )
+        fixed = _fix_lines(memory[start:end], [(a - start, b - start, why) for _, a, b, why in flagged], ftfy_config)
         if fixed is not None:
             yield index, fixed
 

@@ -61,9 +61,7 @@ def check_order(keep: str, schema: pa.Schema) -> None:
         kind = schema.field(column).type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
                 or pa.types.is_temporal(kind)):  # fmt: skip
-            raise RecipeError(
-                f"keep is {keep!r}, but {column} is of type {kind}; it takes numbers, dates or booleans"
-            )
+            raise RecipeError(f"keep is {keep!r}, but {column} is of type {kind}; it takes numbers, dates or booleans")
 
 
 def _ascending(values: pa.Array, *, descending: bool) -> UInt64s:
@@ -75,9 +73,7 @@ def _ascending(values: pa.Array, *, descending: bool) -> UInt64s:
         values = values.cast(pa.uint8())
     missing = values.is_null().to_numpy(zero_copy_only=False)
     if pa.types.is_floating(kind):
-        numbers = (
-            pc.fill_null(values.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False) + 0.0
-        )  # -0.0 is 0.0
+        numbers = pc.fill_null(values.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False) + 0.0  # -0.0 is 0.0
         missing = missing | np.isnan(numbers)
         bits = numbers.view(np.uint64)
         sign = np.uint64(1 << 63)
@@ -93,9 +89,7 @@ def _ascending(values: pa.Array, *, descending: bool) -> UInt64s:
     return np.where(missing, NEVER, np.minimum(keys, NEVER - np.uint64(1)))
 
 
-def group_firsts(
-    high: UInt64s, low: UInt64s, ranks: Sequence[UInt64s], documents: Int64s
-) -> tuple[Int64s, Int64s]:
+def group_firsts(high: UInt64s, low: UInt64s, ranks: Sequence[UInt64s], documents: Int64s) -> tuple[Int64s, Int64s]:
     """(members, firsts): every document whose key another has, except the first of each group, with that first.
 
     ranks   what decides who is first, most important first; ties by document

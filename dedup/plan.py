@@ -58,9 +58,7 @@ def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
     _require_text(recipe, columns)
     wanted = {name: columns.get(name) for name in _named_columns(recipe)} if columns is not None else {}
     while True:
-        more = {
-            name: _run_type(wanted[name]) for name in wanted if name != recipe.id and wanted[name] is not None
-        }
+        more = {name: _run_type(wanted[name]) for name in wanted if name != recipe.id and wanted[name] is not None}
         source = read.Source(recipe.text, recipe.id, more)
         try:
             measures = _dry_run(recipe, passes, source)
@@ -119,14 +117,8 @@ def _require_text(recipe: Recipe, columns: dict[str, Any] | None) -> None:
     for role, name in (("text", recipe.text), ("id", recipe.id)):
         if name is not None and name not in columns:
             raise UserError(f"no shard has the {role} column {name!r}; {nearest(name, columns)}")
-    if (
-        recipe.id is not None
-        and isinstance(columns[recipe.id], pa.DataType)
-        and pa.types.is_nested(columns[recipe.id])
-    ):
-        raise UserError(
-            f"the id column {recipe.id!r} is of type {columns[recipe.id]}; ids are text or numbers"
-        )
+    if recipe.id is not None and isinstance(columns[recipe.id], pa.DataType) and pa.types.is_nested(columns[recipe.id]):
+        raise UserError(f"the id column {recipe.id!r} is of type {columns[recipe.id]}; ids are text or numbers")
 
 
 def _named_columns(recipe: Recipe) -> list[str]:
@@ -169,9 +161,7 @@ def _dry_run(recipe: Recipe, passes: Sequence[Pass], source: read.Source) -> lis
     added = [(field.name, field.type) for field in batch.schema if field.name not in given]
     for name, _ in added:
         if name in OWN_COLUMNS:
-            raise RecipeError(
-                f"a stage adds a column {name!r}, a name that the run's own tables use; rename it"
-            )
+            raise RecipeError(f"a stage adds a column {name!r}, a name that the run's own tables use; rename it")
     return added
 
 
@@ -189,9 +179,7 @@ def _dry_stage(step: Step, stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatc
     except DedupError:
         raise
     except Exception as error:
-        raise RecipeError(
-            f"{step.label} fails on a batch of no rows: {type(error).__name__}: {error}"
-        ) from error
+        raise RecipeError(f"{step.label} fails on a batch of no rows: {type(error).__name__}: {error}") from error
     if not isinstance(result, pa.RecordBatch) or result.num_rows != 0:
         raise RecipeError(
             f"{step.label} returned {type(result).__name__}; a stage returns a RecordBatch of the same rows"

@@ -61,9 +61,7 @@ class Recipe:
     max_drop: float = 0.95  # share of documents
     measure_all: bool = False
     seed: int = 1
-    folder: str = field(
-        default=".", compare=False
-    )  # where the recipe lies: user modules are looked for there
+    folder: str = field(default=".", compare=False)  # where the recipe lies: user modules are looked for there
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as TOML data, every default filled in."""
@@ -89,11 +87,13 @@ def load(
     input: str | Sequence[str] | None = None,
     output: str | os.PathLike[str] | None = None,
     changes: Sequence[str] = (),
+    fill_output: bool = False,
     **overrides: Any,
 ) -> Recipe:
     """A checked recipe from a path or a dict; the arguments win over what it says.
 
-    changes   "key=value" as given to --set; the value is TOML, or else a plain string
+    changes       "key=value" as given to --set; the value is TOML, or else a plain string
+    fill_output   a recipe without an output is fine: nothing will be written
     """
     data, folder = _read(source)
     if input is not None:
@@ -103,6 +103,8 @@ def load(
     data |= {key: value for key, value in overrides.items() if value is not None}
     for change in changes:
         _apply(data, change)
+    if fill_output:
+        data.setdefault("output", "out")
     return parse(data, folder)
 
 
@@ -153,9 +155,7 @@ def _check_type(name: str, value: Any) -> None:
     if name not in _TYPES:
         return
     kind, meaning = _TYPES[name]
-    fits = (
-        isinstance(value, bool) if kind is bool else isinstance(value, kind) and not isinstance(value, bool)
-    )
+    fits = isinstance(value, bool) if kind is bool else isinstance(value, kind) and not isinstance(value, bool)
     if kind is float:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
     if not fits or (kind is int and value < 0):
@@ -173,9 +173,7 @@ def _step(number: int, data: Mapping[str, Any]) -> Step:
     if "use" in settings:
         use = settings.pop("use")
         if not isinstance(use, str):
-            raise RecipeError(
-                f"step[{number}]: use is {use!r}; it is the name of a stage, such as clean.fix_text"
-            )
+            raise RecipeError(f"step[{number}]: use is {use!r}; it is the name of a stage, such as clean.fix_text")
         return Step(number, "stage", use, settings)
     kind = settings.pop("dedup")
     known = {"exact": EXACT_SETTINGS, "near": NEAR_SETTINGS}
@@ -209,13 +207,9 @@ def _check_barrier(step: Step) -> None:
     for name, kind in (("shingle", int), ("slots", int), ("seed", int), ("scheme", str), ("short", str)):
         value = step.settings[name]
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise RecipeError(
-                f"{step.label}: {name} is {value!r}; it is {'a whole number' if kind is int else 'text'}"
-            )
+            raise RecipeError(f"{step.label}: {name} is {value!r}; it is {'a whole number' if kind is int else 'text'}")
     if step.settings["verify"] not in ("exact", "signature"):
-        raise RecipeError(
-            f"{step.label}: verify is {step.settings['verify']!r}; it is one of exact, signature"
-        )
+        raise RecipeError(f"{step.label}: verify is {step.settings['verify']!r}; it is one of exact, signature")
     if not isinstance(step.settings["fold_traditional"], bool):
         raise RecipeError(
             f"{step.label}: fold_traditional is {step.settings['fold_traditional']!r}; it is true or false"
@@ -275,9 +269,7 @@ def _apply(data: dict[str, Any], change: str) -> None:
     if key in top:
         data[key] = value
         return
-    settable = [
-        {**{"exact": EXACT_SETTINGS, "near": NEAR_SETTINGS}.get(str(s.get("dedup")), {}), **s} for s in steps
-    ]
+    settable = [{**{"exact": EXACT_SETTINGS, "near": NEAR_SETTINGS}.get(str(s.get("dedup")), {}), **s} for s in steps]
     holders = [number for number, step in enumerate(settable) if parts[0] in step]
     if not holders:
         known = {*top, *(k for step in settable for k in step)} - {"use", "dedup"}

@@ -348,9 +348,7 @@ def _edited(sentences: list[str], edit: int) -> str:
 
 def _words(rng: random.Random, count: int, mark: str = "", every: int = 1) -> str:
     """So many words without a sentence, each n-th with a mark before it."""
-    words = [
-        rng.choice(WORDS[rng.choice(("thing", "craft", "animal", "food"))]).split()[-1] for _ in range(count)
-    ]
+    words = [rng.choice(WORDS[rng.choice(("thing", "craft", "animal", "food"))]).split()[-1] for _ in range(count)]
     return " ".join(mark + word if i % every == 0 else word for i, word in enumerate(words))
 
 
@@ -403,9 +401,7 @@ def _json_line(number: int, document: _Document) -> str:
             extra = {"views": 123_456_789_012_345_678_901_234_567_890, "meta": {"text": "not this one"}}
             return json.dumps(row | extra, ensure_ascii=False)
         case 4:
-            return (
-                json.dumps(row, ensure_ascii=False).replace("/", "\\/").replace("}", ', "weight": 1.50E+2}')
-            )
+            return json.dumps(row, ensure_ascii=False).replace("/", "\\/").replace("}", ', "weight": 1.50E+2}')
         case 5:
             return json.dumps(row, ensure_ascii=False, separators=(",\t", ":\t"))
         case _:  # a key that comes twice: the last one counts
@@ -427,9 +423,7 @@ def _write_parquet(path: Path, documents: list[_Document]) -> None:
         days = [datetime.datetime.fromisoformat(document.published) for document in documents]
         numbers = range(len(documents))
         columns["views"] = pa.array([i * i * 7 if i % 9 else None for i in numbers], pa.int64())
-        columns["tags"] = pa.array(
-            [["本地", "生活", "旧闻"][: i % 4] for i in numbers], pa.list_(pa.string())
-        )
+        columns["tags"] = pa.array([["本地", "生活", "旧闻"][: i % 4] for i in numbers], pa.list_(pa.string()))
         columns["crawled"] = pa.array(days, pa.timestamp("us", tz="UTC"))
     codec = "zstd" if path.name == ZH_0 else "snappy"
     pq.write_table(pa.table(columns), path, compression=codec, row_group_size=40)

@@ -37,9 +37,7 @@ def segment(batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [buffers.large_list(offsets, values) for values in (tokens, starts, ends)]
     kept = [name for name in batch.schema.names if name != TOKENS]
     arrays = [*(batch[name] for name in kept), *columns]
-    return pa.RecordBatch.from_arrays(
-        arrays, schema=pa.schema([*(batch.schema.field(n) for n in kept), *FIELDS])
-    )
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([*(batch.schema.field(n) for n in kept), *FIELDS]))
 
 
 def _cut(texts: pa.Array) -> tuple[buffers.Int64s, buffers.UInt64s, np.ndarray, np.ndarray]:  # type: ignore[type-arg]

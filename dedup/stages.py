@@ -54,9 +54,7 @@ def _is_stage(function: Any) -> bool:
         return False
     parameters = list(inspect.signature(function).parameters.values())
     others = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
-    return (
-        bool(parameters) and parameters[0].name == "batch" and all(p.kind in others for p in parameters[1:])
-    )
+    return bool(parameters) and parameters[0].name == "batch" and all(p.kind in others for p in parameters[1:])
 
 
 def _own_stage(step: Step) -> Stage:
@@ -72,9 +70,7 @@ def _user_stage(step: Step, folder: str) -> Stage:
     function = getattr(module, attribute, None)
     if not callable(function):
         names = [n for n, value in vars(module).items() if inspect.isfunction(value)]
-        raise RecipeError(
-            f"step[{step.number}]: {name} has no function {attribute!r}; {nearest(attribute, names)}"
-        )
+        raise RecipeError(f"step[{step.number}]: {name} has no function {attribute!r}; {nearest(attribute, names)}")
     return function  # type: ignore[no-any-return]
 
 
@@ -85,9 +81,7 @@ def user_module(name: str, folder: str) -> ModuleType:
         try:
             return importlib.import_module(name)
         except ImportError as error:
-            raise RecipeError(
-                f"{name}: no such module beside the recipe ({path}) nor elsewhere ({error})"
-            ) from None
+            raise RecipeError(f"{name}: no such module beside the recipe ({path}) nor elsewhere ({error})") from None
     full_name = f"_dedup_user_{abs(hash(str(path)))}_{path.stem}"
     if full_name in sys.modules:
         return sys.modules[full_name]
@@ -112,8 +106,6 @@ def _check_settings(step: Step, function: Stage) -> None:
     for key in step.settings:
         if key not in known:
             raise RecipeError(f"{step.label} has no parameter {key!r}; {nearest(key, known)}")
-    missing = [
-        p.name for p in parameters if p.default is inspect.Parameter.empty and p.name not in step.settings
-    ]
+    missing = [p.name for p in parameters if p.default is inspect.Parameter.empty and p.name not in step.settings]
     if missing:
         raise RecipeError(f"{step.label} needs a value for {missing[0]!r}")

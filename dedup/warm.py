@@ -17,7 +17,13 @@ def warm() -> None:
 
     words = [f"word{i}" for i in range(400)]
     long = " ".join(words)
-    texts = [long, long + " tail", "one two three four five six", "one two three four five six seven", "caf\u00e9 \u4e2d\u6587"]
+    texts = [
+        long,
+        long + " tail",
+        "one two three four five six",
+        "one two three four five six seven",
+        "caf\u00e9 \u4e2d\u6587",
+    ]
     batch = pa.record_batch({"text": pa.array(texts, pa.large_string())})
     gopher.quality(clean.normalize(clean.fix_text(batch)))
     with tempfile.TemporaryDirectory() as folder:

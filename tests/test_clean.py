@@ -303,10 +303,7 @@ def test_no_text_is_bad_to_ftfy_without_a_reason_for_the_screen() -> None:
     found = list(alternatives())
     assert len(found) == 37  # of ftfy 6.3.1; another number: look at what is new
     for alternative in found:
-        kinds = [
-            None if characters is None else set(table[list(characters)].tolist())
-            for characters in alternative
-        ]
+        kinds = [None if characters is None else set(table[list(characters)].tolist()) for characters in alternative]
         alone = any(kind and all(entry & screen.MOJIBAKE for entry in kind) for kind in kinds)
         together = any(
             left and right and all(are_suspect(a, b) for a in left for b in right)

@@ -65,9 +65,7 @@ def test_a_text_shorter_than_a_shingle_has_none_unless_taken_whole() -> None:
     assert naive.shingles("one two three four") == frozenset()
     assert naive.shingles("one two", short="whole") == {("one", "two")}
     assert naive.shingles("", short="whole") == frozenset()
-    assert naive.shingles("one two three four five", short="whole") == {
-        ("one", "two", "three", "four", "five")
-    }
+    assert naive.shingles("one two three four five", short="whole") == {("one", "two", "three", "four", "five")}
 
 
 def test_jaccard_counts_each_shingle_once() -> None:

@@ -170,18 +170,14 @@ def test_the_middle_of_a_chain_that_comes_last_goes_to_its_closer_twin(corpus: S
 
 def test_half_rewritten_documents_are_well_below_the_threshold(corpus: Sample, similarity) -> None:
     rewritten = [name for name in corpus.texts if name.startswith("half-rewritten-")]
-    values = [
-        similarity(name, name.removeprefix("half-rewritten-").removesuffix("-stays")) for name in rewritten
-    ]
+    values = [similarity(name, name.removeprefix("half-rewritten-").removesuffix("-stays")) for name in rewritten]
     assert len(values) == 5
     assert min(values) > 0.2
     assert max(values) < 0.6
 
 
 def test_width_and_spaces_differ_as_text_and_not_for_the_comparison(corpus: Sample, similarity) -> None:
-    variants = {
-        a: b for a, b in corpus.answers["near"].items() if re.match("full-width|spaced|upper-case", a)
-    }
+    variants = {a: b for a, b in corpus.answers["near"].items() if re.match("full-width|spaced|upper-case", a)}
     assert len(variants) == 13
     assert [(a, b) for a, b in variants.items() if corpus.texts[a] == corpus.texts[b]] == []
     assert {similarity(a, b) for a, b in variants.items()} == {1.0}
@@ -258,9 +254,7 @@ def test_normalizing_changes_no_answer(corpus: Sample) -> None:
     assert {names[i]: names[j] for i, j, _, kind in found if kind == "exact"} == corpus.answers["exact"]
 
 
-def test_the_command_says_in_one_line_what_it_wrote(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_says_in_one_line_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "sample"
     assert sample.main([str(folder)]) == 0
     assert capsys.readouterr().out == (

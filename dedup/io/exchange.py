@@ -40,9 +40,7 @@ class ExchangeWriter:
         order = slice(None) if len(columns) == 1 else np.argsort(columns[0], kind="stable")
         if len(columns) == 1:
             columns = (np.sort(columns[0]),)
-        self._segments.append(
-            {"offset": self._file.tell(), "rows": int(columns[0].size), "base": document_base}
-        )
+        self._segments.append({"offset": self._file.tell(), "rows": int(columns[0].size), "base": document_base})
         for column in columns:
             self._file.write(np.ascontiguousarray(column[order], np.uint64).data)
 

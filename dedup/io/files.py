@@ -56,9 +56,7 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(lock)
-            raise UserError(
-                f"{folder}: another run is writing there; wait for it or choose another output"
-            ) from None
+            raise UserError(f"{folder}: another run is writing there; wait for it or choose another output") from None
         # The holder before us may have removed the file between our open and our lock.
         with contextlib.suppress(FileNotFoundError):
             if os.stat(path).st_ino == os.fstat(lock).st_ino:

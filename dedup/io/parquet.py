@@ -126,9 +126,7 @@ class GroupWriter:
         self._writer = pq.ParquetWriter(
             path,
             self._schema,
-            compression={
-                name: "NONE" if codec == "UNCOMPRESSED" else codec for name, codec in codecs.items()
-            },
+            compression={name: "NONE" if codec == "UNCOMPRESSED" else codec for name, codec in codecs.items()},
             compression_level={name: level for name, level in levels.items() if level is not None} or None,
         )
 
@@ -149,9 +147,7 @@ def _codecs(metadata: Any) -> dict[str, str]:
     return {group.column(i).path_in_schema: group.column(i).compression for i in range(group.num_columns)}
 
 
-def with_texts(
-    table: pa.Table, path: str, rows: npt.NDArray[np.int64], texts: pa.LargeStringArray
-) -> pa.Table:
+def with_texts(table: pa.Table, path: str, rows: npt.NDArray[np.int64], texts: pa.LargeStringArray) -> pa.Table:
     """The table with the texts of some rows replaced; the column keeps its type."""
     if path in table.schema.names:
         at = table.schema.get_field_index(path)

@@ -64,9 +64,7 @@ def read(shard: Shard, source: Source, batch_bytes: int, limit: int | None = Non
         if chunk.batch.num_rows >= left:
             batch = chunk.batch.slice(0, left)
             last = batch[ROW][-1].as_py() if left else -1
-            yield Chunk(
-                batch, [r for r in chunk.rejected if r.row is None or r.row < last], chunk.decoded_bytes
-            )
+            yield Chunk(batch, [r for r in chunk.rejected if r.row is None or r.row < last], chunk.decoded_bytes)
             return
         yield chunk
         left -= chunk.batch.num_rows
@@ -120,8 +118,7 @@ def _parquet_chunk(first_row: int, batch: pa.RecordBatch, source: Source) -> Chu
         return Chunk(result, [], size)
     raw = parquet.column(batch, source.text).cast(pa.large_binary())
     rejected = [
-        Rejected(int(rows[i]), None, "text is not UTF-8", raw[int(i)].as_py(), False)
-        for i in np.flatnonzero(~readable)
+        Rejected(int(rows[i]), None, "text is not UTF-8", raw[int(i)].as_py(), False) for i in np.flatnonzero(~readable)
     ]
     return Chunk(result.filter(pa.array(readable)), rejected, size)
 
@@ -164,9 +161,7 @@ def _joined(chunks: list[Chunk]) -> Chunk:
     if len(chunks) == 1:
         return chunks[0]
     batch = pa.concat_batches([chunk.batch for chunk in chunks])
-    return Chunk(
-        batch, [r for chunk in chunks for r in chunk.rejected], sum(chunk.decoded_bytes for chunk in chunks)
-    )
+    return Chunk(batch, [r for chunk in chunks for r in chunk.rejected], sum(chunk.decoded_bytes for chunk in chunks))
 
 
 def _jsonl_chunks(shard: Shard, source: Source, block_bytes: int) -> Iterator[Chunk]:

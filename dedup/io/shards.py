@@ -50,13 +50,9 @@ class Shard:
         try:
             now = os.stat(self.path)
         except FileNotFoundError:
-            raise InputChangedError(
-                f"{self.path}: vanished during the run; put it back and run again"
-            ) from None
+            raise InputChangedError(f"{self.path}: vanished during the run; put it back and run again") from None
         if (now.st_size, now.st_mtime_ns) != (self.bytes, self.mtime_ns):
-            raise InputChangedError(
-                f"{self.path}: changed during the run; run again, nothing of it was published"
-            )
+            raise InputChangedError(f"{self.path}: changed during the run; run again, nothing of it was published")
 
 
 def discover(inputs: Sequence[str]) -> list[Shard]:

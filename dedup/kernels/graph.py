@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from dedup.kernels.compile import kernel
 from dedup.kernels.shingle import jaccard_runs
 

@@ -117,12 +117,7 @@ def flagged_lines(offsets, data, table, entities, most_characters, lines):  # ty
                     start = p
                     before = np.uint8(0)
                     continue
-                if (
-                    c == ampersand
-                    and entities != ENTITIES_NEVER
-                    and not is_html
-                    and _is_entity(data, p - 1, end)
-                ):
+                if c == ampersand and entities != ENTITIES_NEVER and not is_html and _is_entity(data, p - 1, end):
                     # "<" is looked for only here, from where the last look ended, to the end of this line.
                     while entities == ENTITIES_AUTO and looked < end:
                         if data[looked] == 0x3C:

@@ -82,9 +82,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):  # type
                 if state != _WORD and can_load and p <= safe:
                     x = load8(data, p)
                     m = min(_ascii_word_bytes(x), end - p)
-                    if (
-                        m == 0
-                    ):  # white space and punctuation; anything else in ASCII below is a letter or digit
+                    if m == 0:  # white space and punctuation; anything else in ASCII below is a letter or digit
                         state = np.uint32(0)
                         p += one
                         continue

@@ -105,9 +105,7 @@ def _write() -> None:
     import unicodedata
 
     if unicodedata.unidata_version != UNICODE_VERSION:
-        raise SystemExit(
-            f"run this with a Python of Unicode {UNICODE_VERSION}, not {unicodedata.unidata_version}"
-        )
+        raise SystemExit(f"run this with a Python of Unicode {UNICODE_VERSION}, not {unicodedata.unidata_version}")
     pages, index = np.unique((build() - _IDENTITY).reshape(-1, _PAGE), axis=0, return_inverse=True)
     pairs = np.array(_traditional(), np.uint32)
     np.savez_compressed(

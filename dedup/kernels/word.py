@@ -20,9 +20,7 @@ def load8(typingctx, data, at):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = builder.gep(array.data, [arguments[1]])
-        return builder.load(
-            builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1, typ=ir.IntType(64)
-        )
+        return builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1, typ=ir.IntType(64))
 
     return types.uint64(data, at), codegen
 

@@ -43,7 +43,7 @@ def signature_type(settings: Sketch) -> type[np.unsignedinteger[Any]]:
 def permutations(settings: Sketch) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     """(a, b) of datasketch 2's affine32 scheme for the same seed and number of slots."""
     # RandomState, not Generator: these must be the very numbers that datasketch draws.
-    random = np.random.RandomState(settings.seed)  # noqa: NPY002
+    random = np.random.RandomState(settings.seed)
     a = random.randint(0, 1 << 31, settings.slots, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
     return a, random.randint(0, 1 << 32, settings.slots, dtype=np.uint32)
 
@@ -155,9 +155,7 @@ def read_sketches(paths: Sequence[Path], bases: Int64s, documents: Int64s, setti
 
     n = len(documents)
     dtype = signature_type(settings)
-    out = Sketches(
-        np.zeros((n, settings.slots), dtype), np.zeros((n, SMALL), np.uint64), np.zeros(n, np.int32)
-    )
+    out = Sketches(np.zeros((n, settings.slots), dtype), np.zeros((n, SMALL), np.uint64), np.zeros(n, np.int32))
     width = settings.slots * np.dtype(dtype).itemsize
     for task in np.unique(np.searchsorted(bases, documents, "right") - 1):
         low, high = np.searchsorted(documents, bases[task : task + 2])

@@ -75,7 +75,9 @@ def run_barriers(
         if step.kind == "near":
             drops, note = _near(run, here, key, n, step, scanned, gone, source, batch_bytes)
             if note["skipped"]:
-                warn(f"{step.label}: {note['skipped']:,} pairs of {note['capped_buckets']} large buckets were not compared")
+                warn(
+                    f"{step.label}: {note['skipped']:,} pairs of {note['capped_buckets']} large buckets were not compared"
+                )
             found.append((drops, True))
             notes.append(note)
             gone[drops.documents] = True
@@ -89,7 +91,9 @@ def _save_gone(folder: Path, name: str, gone: npt.NDArray[np.bool_]) -> str:
     return str(path)
 
 
-def _group(run: RunTasks, folder: Path, key: str, n: int, step: Step, scanned: Scanned, gone: npt.NDArray[np.bool_]) -> Drops:
+def _group(
+    run: RunTasks, folder: Path, key: str, n: int, step: Step, scanned: Scanned, gone: npt.NDArray[np.bool_]
+) -> Drops:
     """Exact groups: the members that are not the first of theirs."""
     path = _save_gone(folder, "gone-exact", gone) if gone.any() else None
     bits = partition_bits(len(gone), EXACT_ROWS)
@@ -127,22 +131,37 @@ def _near(
                 {**where, "edges": [task.folder for task in edges]})  # fmt: skip
     (counts,) = run("join", [join])
     note |= {"edges": counts["edges"], "documents_with_edges": counts["documents"], "step": step.number}
-    fetched = _fetch(run, folder, key, step, scanned, joined, source, batch_bytes) if step.settings["verify"] == "exact" else []
+    fetched = (
+        _fetch(run, folder, key, step, scanned, joined, source, batch_bytes)
+        if step.settings["verify"] == "exact"
+        else []
+    )
     decide = [
         Task("dedup.runner.match:represent", str(folder / f"represent-{g:05}"), key_of(key, "represent", g), {
             **where, "joined": joined, "fetched": fetched, "group": g, "barrier": n, "step": step})
         for g in range(counts["groups"])
     ]  # fmt: skip
     run("verify", decide)
-    pairs = np.concatenate([np.zeros((0, 2), np.int64), *(np.load(Path(task.folder, "dropped.npy")) for task in decide)])
+    pairs = np.concatenate(
+        [np.zeros((0, 2), np.int64), *(np.load(Path(task.folder, "dropped.npy")) for task in decide)]
+    )
     similarity = np.concatenate([np.zeros(0), *(np.load(Path(task.folder, "similarity.npy")) for task in decide)])
     order = np.argsort(pairs[:, 0])
     verified = np.full(len(pairs), step.settings["verify"] == "exact")
-    return Drops(pairs[order, 0], pairs[order, 1], similarity[order], np.full(len(pairs), NEAR, np.int8), verified), note
+    return Drops(
+        pairs[order, 0], pairs[order, 1], similarity[order], np.full(len(pairs), NEAR, np.int8), verified
+    ), note
 
 
 def _fetch(
-    run: RunTasks, folder: Path, key: str, step: Step, scanned: Scanned, joined: str, source: read.Source, batch_bytes: int
+    run: RunTasks,
+    folder: Path,
+    key: str,
+    step: Step,
+    scanned: Scanned,
+    joined: str,
+    source: read.Source,
+    batch_bytes: int,
 ) -> list[str]:
     tasks = [
         Task("dedup.runner.match:fetch_shingles", str(folder / f"fetched-{shard.number:05}"), key_of(key, "fetch", shard.number), {

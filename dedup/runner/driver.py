@@ -31,6 +31,7 @@ from dedup.runner.result import Result
 from dedup.runner.task import Task, key_of
 from dedup.stages import user_module
 
+WARMING = "_DEDUP_WARMING"
 FOLDERS = ("documents", "dropped", "rejected", "report", "work")
 
 
@@ -58,9 +59,7 @@ def run(
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; it is at least 1 document a shard")
-    loaded = recipes.load(
-        recipe, input=input, output=output, changes=changes, workers=workers, executor=executor
-    )
+    loaded = recipes.load(recipe, input=input, output=output, changes=changes, workers=workers, executor=executor)
     folder = Path(loaded.output)
     plan = make_plan(loaded, shards.discover(loaded.input))
     _check_inputs_outside(plan, folder)
@@ -70,7 +69,9 @@ def run(
         with files.locked(folder):
             return _Run(plan, folder, limit, keep_work, progress.make(quiet)).run()
     except OSError as error:
-        raise RunError(f"{error.filename or folder}: {error.strerror or error}; the same command goes on from here") from error
+        raise RunError(
+            f"{error.filename or folder}: {error.strerror or error}; the same command goes on from here"
+        ) from error
 
 
 def _check_output(folder: Path, recipe: Recipe) -> None:
@@ -84,7 +85,9 @@ def _check_output(folder: Path, recipe: Recipe) -> None:
         raise UserError(f"{folder} is not empty and not the output of a run; choose another output")
     published = names & {"documents", "dropped", "duplicates.parquet"}
     if published and recipes.load(folder / "recipe.toml").identity() != recipe.identity():
-        raise UserError(f"{folder} holds the output of another recipe ({folder / 'recipe.toml'}); choose another output")
+        raise UserError(
+            f"{folder} holds the output of another recipe ({folder / 'recipe.toml'}); choose another output"
+        )
 
 
 def _check_inputs_outside(plan: Plan, folder: Path) -> None:
@@ -187,10 +190,14 @@ class _Run:
                 key = key_of(key, scanned.keys)
         return self._publish(scanned, drops, counts)
 
-    def _earlier(self, here: Path, scanned: barrier.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:
+    def _earlier(
+        self, here: Path, scanned: barrier.Scanned, drops: Sequence[barrier.Drops]
+    ) -> list[scan.Earlier | None]:
         gone = np.sort(np.concatenate([d.documents for d in drops]))
         given: list[scan.Earlier | None] = []
-        for shard, folder, base, until in zip(scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False):
+        for shard, folder, base, until in zip(
+            scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False
+        ):
             path = here / f"gone-{shard.number:05}.npy"
             low, high = np.searchsorted(gone, [base, until])
             np.save(path, gone[low:high] - base)
@@ -209,7 +216,9 @@ class _Run:
                 f"({reasons[worst]:,}); nothing was published. Look at the rule, or set max_drop = 1.0"
             )
 
-    def _publish(self, scanned: barrier.Scanned, drops: list[barrier.Drops], counts: list[dict[str, Any]]) -> dict[str, Any]:
+    def _publish(
+        self, scanned: barrier.Scanned, drops: list[barrier.Drops], counts: list[dict[str, Any]]
+    ) -> dict[str, Any]:
         plan = self.plan
         outputs = [self._outputs(shard) for shard in plan.shards]
         _remove_strangers(self.folder, outputs)
@@ -225,7 +234,9 @@ class _Run:
             if not Path(output.documents).exists():  # published before, but somebody removed it
                 shutil.rmtree(task.folder, ignore_errors=True)
         written = self._tasks("write", tasks, _bytes(plan))
-        reasons = tables.write_documents(self.folder / "report" / "documents.parquet", scanned, duplicates, plan.measures)
+        reasons = tables.write_documents(
+            self.folder / "report" / "documents.parquet", scanned, duplicates, plan.measures
+        )
         return tables.summarize(plan, counts, written, reasons, self.notes)
 
     def _outputs(self, shard: shards.Shard) -> write.Outputs:
@@ -279,10 +290,14 @@ def warm_kernels(recipe: Recipe, say: Callable[[str], None]) -> None:
     """Compile every kernel into the cache before workers would each do it."""
     from dedup.kernels import compile as compiling
 
-    if not compiling.is_warm() and (compiling.cache_folder() is not None or recipe.executor == "serial"):
-        say("compiling kernels for this machine, once (about half a minute)")
-        from dedup.warm import warm
+    if compiling.is_warm() or compiling.cache_folder() is None or os.environ.get(WARMING):
+        return
+    from dedup.warm import warm
 
+    say("compiling kernels for this machine, once (about a minute)")
+    os.environ[WARMING] = "1"  # warming runs recipes, which would warm again
+    try:
         warm()
-        compiling.mark_warm()
-
+    finally:
+        del os.environ[WARMING]
+    compiling.mark_warm()

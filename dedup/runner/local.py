@@ -97,7 +97,9 @@ class Local:
         if worker.task is not None:
             worker.send(tasks[worker.task])
 
-    def _replace(self, worker: _Worker, tasks: Sequence[Task], waiting: list[int], tried: dict[int, int], selector: Any) -> None:
+    def _replace(
+        self, worker: _Worker, tasks: Sequence[Task], waiting: list[int], tried: dict[int, int], selector: Any
+    ) -> None:
         code = worker.process.wait()
         number = worker.task
         self._workers.remove(worker)
@@ -136,7 +138,10 @@ class _Worker:
         paths = [home, *(os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dedup.runner.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-m", "dedup.runner.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -196,9 +201,13 @@ def guarded(task: Task, progress: Progress) -> dict[str, Any]:
     except DedupError:
         raise
     except OSError as error:
-        raise RunError(f"{error.filename or task.folder}: {error.strerror or error}; the same command goes on from here") from error
+        raise RunError(
+            f"{error.filename or task.folder}: {error.strerror or error}; the same command goes on from here"
+        ) from error
     except MemoryError as error:
-        raise RunError(f"{task.function}: out of memory; run again with fewer --workers or smaller batch_bytes") from error
+        raise RunError(
+            f"{task.function}: out of memory; run again with fewer --workers or smaller batch_bytes"
+        ) from error
 
 
 def own_peak_rss_bytes() -> int:

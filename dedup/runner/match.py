@@ -141,7 +141,9 @@ def fetch_shingles(
         few = np.load(Path(scan, "sketches.npy"), mmap_mode="r")[documents]
     small = few < signing.SMALL
     if small.any():
-        sketches = signing.read_sketches([Path(scan, "sketches.bin")], np.array([0, until - base]), documents[small], settings)
+        sketches = signing.read_sketches(
+            [Path(scan, "sketches.bin")], np.array([0, until - base]), documents[small], settings
+        )
         writer.add(documents[small], groups[small], *_runs(sketches))
     if (~small).any():
         _fetch_texts(writer, documents[~small], groups[~small], shard, scan, settings, source, batch_bytes, progress)

@@ -62,7 +62,9 @@ class Work:
     folder: str  # of the recipe
 
 
-def scan_shard(folder: Path, progress: Progress, *, shard: Shard, work: Work, earlier: Earlier | None) -> dict[str, Any]:
+def scan_shard(
+    folder: Path, progress: Progress, *, shard: Shard, work: Work, earlier: Earlier | None
+) -> dict[str, Any]:
     """Scan one shard; counts of documents, rejected rows and shards, null and empty texts, bytes of text."""
     shard.check_unchanged()
     sinks = _Sinks(folder, work, shard.name)
@@ -177,14 +179,19 @@ class _Sinks:
 
     def reject(self, rejected: Sequence[read.Rejected]) -> None:
         if rejected:
-            columns = [pa.array(values, field_.type) for values, field_ in zip(zip(*rejected, strict=True), REJECTED, strict=True)]
+            columns = [
+                pa.array(values, field_.type)
+                for values, field_ in zip(zip(*rejected, strict=True), REJECTED, strict=True)
+            ]
             self._rejected.write_batch(pa.RecordBatch.from_arrays(columns, schema=REJECTED))
 
     def add(self, batch: pa.RecordBatch, original: Any, first: int) -> None:
         texts = buffers.large_strings(batch[read.TEXT])
         keys = exact.text_keys(texts)
         self._add_changed(texts, original, first)
-        names = [n for n in batch.schema.names if not n.startswith("_") and n not in (read.TEXT, *self._work.source.more)]
+        names = [
+            n for n in batch.schema.names if not n.startswith("_") and n not in (read.TEXT, *self._work.source.more)
+        ]
         columns = {read.ROW: batch[read.ROW], read.ID: self._ids(batch)}
         columns |= {name: batch[name] for name in names if name != read.ID}
         columns["_key_high"], columns["_key_low"] = pa.array(keys[:, 0]), pa.array(keys[:, 1])
@@ -205,7 +212,9 @@ class _Sinks:
     def _ids(self, batch: pa.RecordBatch) -> Any:
         """The user's ids; path#row where there is none."""
         rows = batch[read.ROW].cast(pa.large_string())
-        made = pc.binary_join_element_wise(pa.scalar(self._name, pa.large_string()), rows, pa.scalar("#", pa.large_string()))
+        made = pc.binary_join_element_wise(
+            pa.scalar(self._name, pa.large_string()), rows, pa.scalar("#", pa.large_string())
+        )
         return made if self._work.source.id is None else pc.coalesce(batch[read.ID], made)
 
     def _add_changed(self, texts: Any, original: Any, first: int) -> None:
@@ -225,7 +234,9 @@ class _Sinks:
         for at in range(0, len(live), EXACT_SEGMENT):
             some = live[at : at + EXACT_SEGMENT]
             # The low half of the text's key breaks ties last: columns may be equal where texts are not.
-            self._exchanges[n].add(first, used[some, 0], used[some, 1], ranks[some], keys[some, 0], some.astype(np.uint64))
+            self._exchanges[n].add(
+                first, used[some, 0], used[some, 1], ranks[some], keys[some, 0], some.astype(np.uint64)
+            )
 
     def _add_near(self, step: Step, batch: Any, texts: Any, alive: Any, first: int) -> None:
         settings, bands = bands_of(step)

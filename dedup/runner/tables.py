@@ -72,7 +72,9 @@ def write_duplicates(output: Path, folder: Path, scanned: Scanned, drops: Sequen
     paths = []
     with replacing(output / "duplicates.parquet") as temporary:
         writer = parquet.RowWriter(temporary, DUPLICATES)
-        for shard, scan, base, until in zip(scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False):
+        for shard, scan, base, until in zip(
+            scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False
+        ):
             low, high = np.searchsorted(merged.documents, [base, until])
             some = Drops(*(column[low:high] for column in merged))
             table = _local_table(shard, rows_table(scan), some, base, ids, numbers)
@@ -171,7 +173,9 @@ def summarize(
     documents, rejected = total(scans, "documents"), total(scans, "rejected_rows")
     kept, dropped = total(written, "kept"), total(written, "dropped")
     if documents != kept + dropped or dropped != sum(reasons.values()):
-        raise RunError(f"{documents} documents were read, but {kept} kept and {dropped} dropped ({dict(reasons)}); please report this")
+        raise RunError(
+            f"{documents} documents were read, but {kept} kept and {dropped} dropped ({dict(reasons)}); please report this"
+        )
     near = reasons.get("near duplicate", 0)
     rows = documents + rejected
     shards_rejected = total(scans, "rejected_shards")
@@ -203,4 +207,3 @@ def total_rejected(scans: Sequence[dict[str, Any]]) -> dict[str, int]:
     for scan in scans:
         counts.update(scan["rejected_by_reason"])
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-

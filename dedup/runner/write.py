@@ -36,7 +36,9 @@ class Outputs:
 class _Split:
     """Which documents of a shard are kept, and the table of the others but for their texts."""
 
-    def __init__(self, scan_folder: str, duplicates: str, measures: tuple[str, ...], shard: Shard, limit: int | None) -> None:
+    def __init__(
+        self, scan_folder: str, duplicates: str, measures: tuple[str, ...], shard: Shard, limit: int | None
+    ) -> None:
         rows = scan.rows_table(scan_folder)
         table = pa.ipc.open_file(pa.memory_map(duplicates)).read_all()
         self.rows = rows[read.ROW].to_numpy() if rows.num_columns else np.zeros(0, np.int64)
@@ -68,11 +70,17 @@ class _Split:
         hit = self._duplicates[at] == documents if len(self._duplicates) else np.zeros(len(documents), np.bool_)
         places = pa.array(np.where(hit, at, 0), mask=~hit)
         twin = self._table.take(places) if len(self._duplicates) else None
-        columns = {"id": some["id"], "shard": pa.array([self._shard.name] * len(documents), pa.string()), "row": some[read.ROW]}
+        columns = {
+            "id": some["id"],
+            "shard": pa.array([self._shard.name] * len(documents), pa.string()),
+            "row": some[read.ROW],
+        }
         kind = twin["kind"] if twin is not None else pa.nulls(len(documents), pa.string())
         reason = pc.binary_join_element_wise(kind.cast(pa.string()), "duplicate", " ")
         columns[drop.REASON] = pc.coalesce(some[drop.REASON], reason)
-        columns["duplicate_of"] = twin["duplicate_of"] if twin is not None else pa.nulls(len(documents), pa.large_string())
+        columns["duplicate_of"] = (
+            twin["duplicate_of"] if twin is not None else pa.nulls(len(documents), pa.large_string())
+        )
         columns["similarity"] = twin["similarity"] if twin is not None else pa.nulls(len(documents), pa.float64())
         columns |= {name: some[name] for name in self._measures}
         columns["text"] = texts
@@ -121,7 +129,13 @@ def _write_rejected(scan_folder: Path, path: Path, shard: Shard) -> None:
         path.unlink(missing_ok=True)
         return
     names = pa.array([shard.name] * table.num_rows, pa.string())
-    columns = {"path": names, "row": table["row"], "byte_offset": table["offset"], "reason": table["reason"], "raw": table["raw"]}
+    columns = {
+        "path": names,
+        "row": table["row"],
+        "byte_offset": table["offset"],
+        "reason": table["reason"],
+        "raw": table["raw"],
+    }
     with replacing(path) as temporary:
         writer = parquet.RowWriter(temporary, pa.table(columns).schema, sized="raw")
         writer.add(pa.table(columns))
@@ -132,7 +146,13 @@ Dropped = Iterator[tuple[npt.NDArray[np.int64], pa.LargeStringArray]]
 
 
 def _write_parquet(
-    path: Path, shard: Shard, split: _Split, source: read.Source, batch_bytes: int, counts: dict[str, int], progress: Progress
+    path: Path,
+    shard: Shard,
+    split: _Split,
+    source: read.Source,
+    batch_bytes: int,
+    counts: dict[str, int],
+    progress: Progress,
 ) -> Dropped:
     """Write kept rows of a Parquet shard; yields (documents, texts) of those dropped."""
     with parquet.open_file(shard.path) as file:
@@ -173,7 +193,13 @@ def _split_group(
 
 
 def _write_jsonl(
-    path: Path, shard: Shard, split: _Split, source: read.Source, batch_bytes: int, counts: dict[str, int], progress: Progress
+    path: Path,
+    shard: Shard,
+    split: _Split,
+    source: read.Source,
+    batch_bytes: int,
+    counts: dict[str, int],
+    progress: Progress,
 ) -> Dropped:
     """Write kept lines of a JSONL shard; yields (documents, texts) of those dropped."""
     writer = jsonl.LineWriter(path, shard.codec)
@@ -185,7 +211,9 @@ def _write_jsonl(
         places = split.rows[first:last] - lines.first_row
         kept = split.kept[first:last]
         changed, texts = split.changes.within(first, last - first)
-        _write_lines(writer, lines, places[kept], dict(zip(places[changed].tolist(), texts.to_pylist(), strict=True)), source)
+        _write_lines(
+            writer, lines, places[kept], dict(zip(places[changed].tolist(), texts.to_pylist(), strict=True)), source
+        )
         counts["kept"] += int(kept.sum())
         if not kept.all():
             documents = np.flatnonzero(~kept) + first
@@ -208,7 +236,9 @@ def _overlaid(changes: scan.Changes, documents: Any, texts: Any) -> Any:
     return pa.concat_arrays([texts, changed]).take(pa.array(indices))
 
 
-def _write_lines(writer: jsonl.LineWriter, lines: jsonl.Lines, kept: Any, changed: dict[int, str], source: read.Source) -> None:
+def _write_lines(
+    writer: jsonl.LineWriter, lines: jsonl.Lines, kept: Any, changed: dict[int, str], source: read.Source
+) -> None:
     """Whole stretches of unchanged kept lines are written at once."""
     data = memoryview(lines.data)
     bounds = lines.bounds
@@ -227,4 +257,3 @@ def _write_lines(writer: jsonl.LineWriter, lines: jsonl.Lines, kept: Any, change
             writer.write(data[begin:end])
         if lines.data[end - 1] != 10:
             writer.write(b"\n")
-

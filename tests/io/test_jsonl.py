@@ -122,6 +122,14 @@ def test_members_and_frames_are_one_stream(shard, codec, size):
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_small_members_are_gathered_into_blocks(shard, codec):
+    path = shard(encode(DOCUMENTS[:300], codec) * 40)
+    sizes = [len(block) for block in jsonl.blocks(path, codec, 1000)]
+    assert sizes == [900] * 13 + [300]
+    assert decoded(path, codec, 1000) == (DOCUMENTS[:300] * 40, None)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
 @pytest.mark.parametrize("zeros", [1, 3, 4, 512, 1 << 18])
 def test_zero_padding_is_nothing(shard, codec, zeros):
     part = encode(DOCUMENTS, codec)
@@ -456,9 +464,7 @@ def naive_documents(data: bytes) -> list[tuple[int, str | None]]:
             continue
         if isinstance(record, dict) and isinstance(record.get("text", 0), str | None):
             text = record["text"]
-            documents.append(
-                (row, text and "".join("\ufffd" if "\ud800" <= c < "\ue000" else c for c in text))
-            )
+            documents.append((row, text and "".join("\ufffd" if "\ud800" <= c < "\ue000" else c for c in text)))
     return documents
 
 
@@ -543,15 +549,11 @@ KEY = st.sampled_from(
         '"é"',
     ]
 )
-FIELD = st.tuples(
-    SPACES, KEY, SPACES, SPACES, st.builds(json.dumps, JSON, ensure_ascii=st.booleans()), SPACES
-)
+FIELD = st.tuples(SPACES, KEY, SPACES, SPACES, st.builds(json.dumps, JSON, ensure_ascii=st.booleans()), SPACES)
 
 
 @settings(max_examples=300)
-@given(
-    st.lists(FIELD, min_size=1, max_size=6), SPACES, st.sampled_from(["", "\n", "\r\n"]), st.text('a"\\\né😀')
-)
+@given(st.lists(FIELD, min_size=1, max_size=6), SPACES, st.sampled_from(["", "\n", "\r\n"]), st.text('a"\\\né😀'))
 def test_any_line_keeps_all_its_other_bytes(fields, space, ending, new):
     def line(fields: list[tuple[str, ...]]) -> bytes:
         inside = ",".join(f"{a}{key}{b}:{c}{value}{d}" for a, key, b, c, value, d in fields)
@@ -572,9 +574,7 @@ def test_any_line_keeps_all_its_other_bytes(fields, space, ending, new):
 
 
 def test_probe_names_the_keys_and_the_types_they_have(shard):
-    path = shard(
-        b'{"text":"a","n":1,"o":{"x":[1],"p":{"q":null}}}\nnot JSON\n[1]\n\n{"text":null,"n":true,"o":2.5}\n'
-    )
+    path = shard(b'{"text":"a","n":1,"o":{"x":[1],"p":{"q":null}}}\nnot JSON\n[1]\n\n{"text":null,"n":true,"o":2.5}\n')
     assert jsonl.probe(path, "none") == {
         "text": {"string", "null"},
         "n": {"number", "boolean"},
@@ -626,6 +626,27 @@ def test_what_is_written_does_not_depend_on_how_it_is_split(tmp_path, codec):
         written.append((tmp_path / "out").read_bytes())
         assert (unpack(tmp_path / "out", codec) == data, writer.bytes_in) == (True, len(data))
     assert len(set(written)) == 1
+
+
+def test_a_compressor_is_given_a_mebibyte_a_call(tmp_path, monkeypatch):
+    calls = []
+
+    class Compressor:
+        def compress(self, data):
+            calls.append(len(data))
+            return b""
+
+        def flush(self):
+            return b""
+
+    monkeypatch.setattr(jsonl.zlib, "compressobj", lambda *_: Compressor())
+    for sizes in ([3_000_000], [1_000_000] * 3, [1, 2_999_999], [1 << 20, 3_000_000 - (1 << 20)]):
+        calls.clear()
+        writer = LineWriter(tmp_path / "out", "gzip")
+        for size in sizes:
+            writer.write(bytes(size))
+        writer.close()
+        assert calls == [1 << 20, 1 << 20, 3_000_000 - (1 << 21)]
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -128,9 +128,7 @@ def test_letters_are_those_of_python() -> None:
     assert np.flatnonzero(gopher._letters()).tolist() == [c for c in range(0x110000) if chr(c).isalpha()]
 
 
-SPACES_AND_CONTROLS = [
-    chr(c) for c in range(0x3400) if unicodedata.category(chr(c)) in ("Zs", "Zl", "Zp", "Cc")
-]
+SPACES_AND_CONTROLS = [chr(c) for c in range(0x3400) if unicodedata.category(chr(c)) in ("Zs", "Zl", "Zp", "Cc")]
 
 
 @pytest.mark.parametrize("character", SPACES_AND_CONTROLS)

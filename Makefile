@@ -1,0 +1,40 @@
+# Two commands do everything on a machine with Python 3.11 or newer: make run, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test slow lint format bench clean
+
+$(BIN)/dedup: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $(BIN)/dedup
+
+$(VENV)/dev: $(BIN)/dedup pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[dev,bench]"
+	touch $(VENV)/dev
+
+run: $(BIN)/dedup
+	$(BIN)/python -m dedup.sample data/sample
+	$(BIN)/dedup run configs/quickstart.toml
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: $(VENV)/dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) data out

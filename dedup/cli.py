@@ -1,0 +1,176 @@
+"""The `dedup` command: parse, call, print, exit code. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from dedup import __version__
+from dedup.errors import DedupError, UserError
+
+Command = Callable[..., Any]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="dedup")
+def cli() -> None:
+    """Deduplicate and clean training data: every removal verified, written down and reproducible.
+
+    \b
+    dedup near data/*.parquet -o out       near duplicates at Jaccard 0.8
+    dedup run configs/quickstart.toml      a whole recipe
+    dedup why out DOCUMENT_ID              why a document went, or what it stands for
+    """
+
+
+def _run_options(command: Command) -> Command:
+    """The options that every command that runs something takes."""
+    options = [
+        click.option("-o", "--output", type=click.Path(), help="Folder to write to."),
+        click.option(
+            "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step."
+        ),
+        click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: one a core."),
+        click.option("--executor", type=click.Choice(["serial", "local"]), help="Where tasks run."),
+        click.option("--limit", type=click.IntRange(min=1), help="Only the first N documents of every shard."),
+        click.option("--keep-work", is_flag=True, help="Leave intermediate files in OUTPUT/work."),
+        click.option("--quiet", is_flag=True, help="No progress on stderr."),
+    ]
+    return functools.reduce(lambda done, option: option(done), reversed(options), command)
+
+
+@cli.command()
+@click.argument("recipe", type=click.Path())
+@click.option(
+    "-i", "--input", "inputs", multiple=True, metavar="INPUT", help="File, folder or glob, instead of the recipe's."
+)
+@_run_options
+def run(recipe: str, inputs: tuple[str, ...], output: str | None, **options: Any) -> None:
+    """Run a recipe.
+
+    Example: dedup run configs/quickstart.toml -i data/sample -o out
+    """
+    _run(recipe, list(inputs) or None, output, options)
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "--threshold", type=float, default=0.8, show_default=True, help="Jaccard similarity from which a document goes."
+)
+@click.option("--shingle", type=int, default=5, show_default=True, help="Tokens a shingle.")
+@click.option(
+    "--keep", default="first", show_default=True, help="first, last, longest, shortest, highest:COLUMN, lowest:COLUMN."
+)
+@click.option("--text", default="text", show_default=True, help="Column of the texts.")
+@click.option("--id", "id_", default=None, help="Column of the ids; by default path#row.")
+@_run_options
+def near(
+    inputs: tuple[str, ...], output: str | None, threshold: float, shingle: int, keep: str, **options: Any
+) -> None:
+    """Drop near duplicates, exact ones included.
+
+    Example: dedup near data/*.jsonl.zst -o out --threshold 0.85
+    """
+    step = {"dedup": "near", "threshold": threshold, "shingle": shingle, "keep": keep}
+    _run(_one_step(step, options), list(inputs), output, options)
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--on", multiple=True, metavar="COLUMN", help="Columns that must be equal, instead of the text.")
+@click.option(
+    "--keep", default="first", show_default=True, help="first, last, longest, shortest, highest:COLUMN, lowest:COLUMN."
+)
+@click.option("--text", default="text", show_default=True, help="Column of the texts.")
+@click.option("--id", "id_", default=None, help="Column of the ids; by default path#row.")
+@_run_options
+def exact(inputs: tuple[str, ...], output: str | None, on: tuple[str, ...], keep: str, **options: Any) -> None:
+    """Drop documents of equal text, or of equal columns.
+
+    Example: dedup exact data/ -o out --on url
+    """
+    step = {"dedup": "exact", "keep": keep} | ({"on": list(on)} if on else {})
+    _run(_one_step(step, options), list(inputs), output, options)
+
+
+def _one_step(step: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    recipe: dict[str, Any] = {"text": options.pop("text"), "step": [step]}
+    identifier = options.pop("id_")
+    return recipe | ({"id": identifier} if identifier else {})
+
+
+def _run(recipe: Any, inputs: Any, output: str | None, options: dict[str, Any]) -> None:
+    import dedup
+
+    quiet = options.pop("quiet")
+    result = dedup.run(recipe, inputs, output, quiet=quiet, **options)
+    if not quiet:
+        from dedup.report.summary import render
+
+        click.echo(render(result))
+    sys.exit(result.exit_code)
+
+
+@cli.command()
+@click.argument("recipe", type=click.Path())
+@click.option("-i", "--input", "inputs", multiple=True, metavar="INPUT", help="Look at these files too.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step.")
+def plan(recipe: str, inputs: tuple[str, ...], changes: tuple[str, ...]) -> None:
+    """Show what a recipe would do, without reading the data.
+
+    Example: dedup plan configs/quickstart.toml
+    """
+    from dedup.io import shards
+    from dedup.plan import describe, make_plan
+    from dedup.recipe import load
+
+    loaded = load(recipe, input=list(inputs) or None, changes=changes, fill_output=True)
+    try:
+        found = shards.discover(loaded.input)
+    except UserError:
+        if inputs:
+            raise
+        found = []  # the recipe's own input may be on another machine
+    click.echo(describe(make_plan(loaded, found)))
+
+
+@cli.command()
+@click.argument("output", type=click.Path())
+@click.argument("document_id")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a document.")
+def why(output: str, document_id: str, as_json: bool) -> None:
+    """Tell a document's life: its measures, why it went, what it duplicated, what it stands for.
+
+    Example: dedup why out en-0.jsonl#17
+    """
+    from dedup.report.life import lives, tell
+
+    for life in lives(output, document_id):
+        click.echo(json.dumps(life, ensure_ascii=False, default=str) if as_json else tell(life))
+
+
+def main() -> None:
+    """Entry point: a mistake or a fault is one line on stderr, without a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("dedup: stopped; the same command goes on from here", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except DedupError as error:
+        click.echo(f"dedup: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

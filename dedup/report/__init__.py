@@ -1,0 +1,1 @@
+"""What a finished run says: to a terminal now, as a page later."""

@@ -1,0 +1,48 @@
+"""A finished run as a table for the terminal: what came in, stayed, went and why."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from dedup.runner.result import Result
+
+
+def render(result: Result) -> str:
+    """The summary as text, without colours; widths suit 80 columns."""
+    from rich.console import Console
+    from rich.table import Table
+
+    summary = result.summary
+    table = Table(title=f"dedup {summary['version']}: {result.output}", title_justify="left", show_edge=False)
+    table.add_column("")
+    table.add_column("documents", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("text MB", justify="right")
+    total = max(summary["documents_in"], 1)
+    table.add_row("in", f"{summary['documents_in']:,}", "", f"{summary['bytes_in'] / 1e6:,.2f}")
+    for reason, count in summary["dropped_by_reason"].items():
+        table.add_row(f"  dropped: {reason}", f"{count:,}", f"{count / total:.1%}", "")
+    kept = summary["documents_kept"]
+    table.add_row("kept", f"{kept:,}", f"{kept / total:.1%}", f"{summary['bytes_kept'] / 1e6:,.2f}")
+    out = io.StringIO()
+    Console(file=out, width=96, no_color=True, highlight=False).print(table, *_notes(summary), sep="\n")
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def _notes(summary: dict[str, Any]) -> list[str]:
+    seconds = max(summary["seconds"], 1e-9)
+    notes = [
+        f"{summary['shards_in']} shards, {summary['rows_in']:,} rows, {seconds:.1f} s "
+        f"({summary['cpu_seconds']:.1f} s of CPU), {summary['bytes_in'] / 1e6 / seconds:,.1f} MB/s, "
+        f"peak {summary['peak_rss_bytes'] / 1e6:,.0f} MB over {summary['workers']} worker(s)"
+    ]
+    if summary["rows_rejected"] or summary["shards_rejected"]:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in summary["rejected_by_reason"].items())
+        notes.append(
+            f"rejected: {summary['rows_rejected']:,} rows, {summary['shards_rejected']} shards: {reasons}; kept in rejected/"
+        )
+    if summary["null_text"] or summary["empty_text"]:
+        notes.append(f"null texts: {summary['null_text']:,}, empty texts: {summary['empty_text']:,}")
+    notes += [f"rule that never fired: {rule}" for rule in summary["rules_that_never_fired"]]
+    return notes
