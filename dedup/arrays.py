@@ -137,12 +137,12 @@ def _near(
 
 
 def _rows(sketches: signing.Sketches, rows: Int64s) -> signing.Sketches:
-    return signing.Sketches(*(part[rows] for part in sketches))
+    return signing.Sketches(sketches.signatures[rows], sketches.small[rows], sketches.counts[rows])
 
 
 def _segments(sketches: signing.Sketches, size: int) -> list[tuple[int, signing.Sketches]]:
-    total = len(sketches.counts)
-    return [(at, signing.Sketches(*(part[at : at + size] for part in sketches))) for at in range(0, total, size)]
+    starts = range(0, len(sketches.counts), size)
+    return [(at, _rows(sketches, np.arange(at, min(at + size, len(sketches.counts))))) for at in starts]
 
 
 def signatures(

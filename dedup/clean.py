@@ -108,7 +108,7 @@ def normalize(
     texts = buffers.large_strings(batch["text"])
     if len(texts) > 0:
         if form != "none":
-            texts = _where(texts, pc.invert(pc.string_is_ascii(texts)), lambda t: pc.utf8_normalize(t, form=form))
+            texts = _where(texts, _may_move(texts, form), lambda found: pc.utf8_normalize(found, form=form))
         for pattern, replacement in rules:
             texts = _substitute(texts, pattern, replacement)
     return _with_text(batch, texts)
@@ -141,6 +141,16 @@ def _white_space_rules(
     if strip_blank_edges:
         yield rf"\A(?:[{SPACE}\n]+\z|[{SPACE}\n]*\n)", ""
         yield rf"\n[{SPACE}\n]+\z", "\n"
+
+
+def _may_move(texts: pa.LargeStringArray, form: str) -> pa.BooleanArray:
+    """Whether a text holds a character that the form may change (a look costs 1 to 2 ns a byte, the change 14)."""
+    from dedup.kernels import screen
+
+    mask = np.zeros(len(texts), np.bool_)
+    lines = _flagged_lines(buffers.texts(texts), _form_table(form), screen.ENTITIES_NEVER, np.iinfo(np.int64).max)
+    mask[lines[:, 0]] = True
+    return pa.array(mask)
 
 
 def _substitute(texts: pa.LargeStringArray, pattern: str, replacement: str) -> pa.LargeStringArray:
@@ -206,18 +216,26 @@ def _fixed(texts: pa.LargeStringArray, config: tuple[Any, ...]) -> Iterator[tupl
     view = buffers.texts(texts)
     ftfy_config = _ftfy_config(config)
     entities = {False: screen.ENTITIES_NEVER, True: screen.ENTITIES_ALWAYS, "auto": screen.ENTITIES_AUTO}
-    arguments = view.offsets, view.data, _screen_table(config), entities[config[0]], config[-1]
-    lines = np.empty((1 + len(view.data) // 1024, 4), np.int64)
-    count = screen.flagged_lines(*arguments, lines)
-    if count > len(lines):
-        lines = np.empty((count, 4), np.int64)
-        screen.flagged_lines(*arguments, lines)
+    lines = _flagged_lines(view, _screen_table(config), entities[config[0]], config[-1])
     memory = memoryview(view.data)  # type: ignore[arg-type]
-    for index, flagged in groupby(lines[:count].tolist(), key=lambda line: line[0]):
+    for index, flagged in groupby(lines.tolist(), key=lambda line: line[0]):
         start, end = int(view.offsets[index]), int(view.offsets[index + 1])
         fixed = _fix_lines(memory[start:end], [(a - start, b - start, why) for _, a, b, why in flagged], ftfy_config)
         if fixed is not None:
             yield index, fixed
+
+
+def _flagged_lines(
+    view: buffers.Texts, table: npt.NDArray[np.uint8], entities: int, most_characters: int
+) -> npt.NDArray[np.int64]:
+    from dedup.kernels import screen
+
+    lines = np.empty((1 + len(view.data) // 1024, 4), np.int64)
+    count = screen.flagged_lines(view.offsets, view.data, table, entities, most_characters, lines)
+    if count > len(lines):
+        lines = np.empty((count, 4), np.int64)
+        screen.flagged_lines(view.offsets, view.data, table, entities, most_characters, lines)
+    return lines[:count]
 
 
 def _fix_lines(text: memoryview, flagged: list[tuple[int, int, int]], config: Any) -> str | None:
@@ -328,11 +346,32 @@ def _expanded(ranges: str) -> str:
     return found
 
 
-# Code points below 0x30000 that no normalization form touches and no table needs: ideographs, syllables of
-# Yi, surrogates and private use; looking each up would make the first call three times slower.
-_LOOKED_UP = (range(0xA0, 0x3400), range(0xA480, 0xAC00), range(0xF900, 0x13460), range(0x16000, 0x17000),
-              range(0x18B00, 0x20000), range(0x2F800, 0x2FA20))  # fmt: skip
+@functools.cache
+def _form_table(form: str) -> npt.NDArray[np.uint8]:
+    """uint8[0x110000], read-only: ORDER where a normalization form may change a character, else 0.
+
+    Also where this Python's Unicode has no character yet: Arrow's may be newer.
+    """
+    from dedup.kernels import screen
+
+    table = np.zeros(0x110000, np.uint8)
+    table[_moved_by(form)] = screen.ORDER
+    table[[c for c in _looked_up() if unicodedata.category(chr(c)) == "Cn"]] = screen.ORDER
+    return buffers.frozen(table)
+
+
+# Code points that no normalization form touches need no look: ideographs, Yi, surrogates, private use,
+# cuneiform, hieroglyphs, Tangut. Hangul syllables are known.
+_LOOKED_UP = (
+    *((0xA0, 0x3400), (0xA480, 0xAC00), (0xF900, 0x13460), (0x16000, 0x17000)),
+    *((0x18B00, 0x20000), (0x2F800, 0x2FA20)),
+)
 _HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
+
+
+def _looked_up() -> Iterator[int]:
+    for first, end in _LOOKED_UP:
+        yield from range(first, end)
 
 
 def _moved_by(form: Any) -> list[int]:
@@ -340,7 +379,7 @@ def _moved_by(form: Any) -> list[int]:
     found = [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]  # vowels and finals join a Hangul syllable
     if form in ("NFD", "NFKD"):
         found += _HANGUL_SYLLABLES
-    for code_point in (c for looked_up in _LOOKED_UP for c in looked_up):
+    for code_point in _looked_up():
         character = chr(code_point)
         if unicodedata.combining(character) or not unicodedata.is_normalized(form, character):
             found.append(code_point)

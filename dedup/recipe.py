@@ -189,9 +189,9 @@ def _check_barrier(step: Step) -> None:
     keep = step.settings["keep"]
     if keep is not None:
         name, _, column = str(keep).partition(":")
-        if name not in ("first", "last", "longest", "shortest") or column:
-            if name not in ("highest", "lowest") or not column:
-                raise RecipeError(f"{step.label}: keep is {keep!r}; it is one of {', '.join(KEEP)}")
+        fits = column if name in ("highest", "lowest") else keep in KEEP
+        if not fits:
+            raise RecipeError(f"{step.label}: keep is {keep!r}; it is one of {', '.join(KEEP)}")
     if step.kind == "exact":
         on = step.settings["on"]
         if isinstance(on, str):

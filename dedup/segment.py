@@ -40,7 +40,7 @@ def segment(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([*(batch.schema.field(n) for n in kept), *FIELDS]))
 
 
-def _cut(texts: pa.Array) -> tuple[buffers.Int64s, buffers.UInt64s, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _cut(texts: pa.Array) -> tuple[buffers.Int64s, buffers.UInt64s, np.ndarray, np.ndarray]:
     from dedup.kernels.token import most_tokens, tokenize
     from dedup.kernels.unicode import table
 

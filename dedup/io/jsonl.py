@@ -548,7 +548,7 @@ def _json_text(value: Any, line: bytes, path: str) -> str:
     try:
         written = orjson.dumps(value)
         if written != b"null" and not _EXPONENT.search(written):
-            return written.decode()
+            return str(written, "utf-8")
     except TypeError:
         pass  # nested deeper than 254, or an integer of more than 64 bits
     start, end = _span(line, path)
@@ -632,7 +632,8 @@ class LineWriter:
     """Writes a file, plain or compressed, whose bytes do not depend on how they were split into writes.
 
     Compressors are given exactly 1 MiB a call: zlib 1.3 and zstd 1.5 made the same bytes of 7 bytes to
-    6 MB a call, but neither promises it. gzip has time 0 and no name, zstd is one frame with a checksum. An output without bytes is a valid empty file.
+    6 MB a call, but neither promises it. gzip has time 0 and no name, zstd is one frame with a checksum.
+    An output without bytes is a valid empty file.
     """
 
     def __init__(self, path: str | Path, codec: Codec, level: int | None = None) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dedup.errors import InputChangedError, UserError
+from dedup.io.jsonl import Codec
 
 SUFFIXES = (
     ".parquet",
@@ -37,7 +38,7 @@ class Shard:
     bytes: int
     mtime_ns: int
     format: str
-    codec: str = "none"
+    codec: Codec = "none"
     fault: str = ""
 
     @property
@@ -114,7 +115,7 @@ def _describe(number: int, path: str, name: str) -> Shard:
     return Shard(number, path, name, stat.st_size, stat.st_mtime_ns, kind, codec, fault)
 
 
-def sniff(path: str | Path) -> tuple[str, str, str]:
+def sniff(path: str | Path) -> tuple[str, Codec, str]:
     """(format, codec, fault) by content."""
     try:
         with open(path, "rb") as file:

@@ -15,7 +15,7 @@ from dedup.kernels.sketch import SMALL, band_key
 
 
 @kernel
-def bucket_bounds(rows, out):  # type: ignore[no-untyped-def]
+def bucket_bounds(rows, out):
     """Starts and ends of the runs of at least two equal keys in sorted exchange rows; returns their number.
 
     rows   uint64[n]      ascending, key << 32 | document
@@ -34,7 +34,7 @@ def bucket_bounds(rows, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _first_shared_band(a, b, bands, rows):  # type: ignore[no-untyped-def]
+def _first_shared_band(a, b, bands, rows):
     """The first band on which two signatures agree; -1 for none."""
     for band in range(bands):
         same = True
@@ -48,7 +48,7 @@ def _first_shared_band(a, b, bands, rows):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def equal_slots(a, b):  # type: ignore[no-untyped-def]
+def equal_slots(a, b):
     """In how many slots two signatures agree; eight narrow sums so that the loop is vectorised."""
     total = 0
     for begin in range(0, a.size, 64):
@@ -60,7 +60,7 @@ def equal_slots(a, b):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def similarity_at_least(signatures, small, counts, i, j, threshold, least_equal):  # type: ignore[no-untyped-def]
+def similarity_at_least(signatures, small, counts, i, j, threshold, least_equal):
     """Similarity of rows i and j: exact for two small sets, estimated otherwise; -1 where it does not pass."""
     if counts[i] < SMALL and counts[j] < SMALL:
         width = small.shape[1]
@@ -73,7 +73,7 @@ def similarity_at_least(signatures, small, counts, i, j, threshold, least_equal)
 
 
 @kernel
-def compare_buckets(  # type: ignore[no-untyped-def]
+def compare_buckets(
     exchange, bounds, local, signatures, small, counts, shift, bands, rows, threshold, least_equal, cap,
     state, leaders, pairs, similarity, tally,
 ):  # fmt: skip

@@ -78,4 +78,4 @@ def kernel(function: F) -> F:
         compiled = numba.njit(nogil=True, error_model="numpy", cache=folder is not None)(function)
     finally:
         config.CACHE_DIR = saved
-    return compiled  # type: ignore[no-any-return]
+    return compiled

@@ -32,13 +32,13 @@ for _word in (b"the", b"be", b"to", b"of", b"and", b"that", b"have", b"with"):
 
 
 @kernel
-def _not_zero(x):  # type: ignore[no-untyped-def]
+def _not_zero(x):
     """The high bit of every byte that is not 0; the other bits mean nothing."""
     return ((x & _LOW) + _LOW) | x
 
 
 @kernel
-def _bytes_before_stop(x):  # type: ignore[no-untyped-def]
+def _bytes_before_stop(x):
     """How many of the lowest bytes come before one that lines are counted by: 0 to 8.
 
     Those are "#", ".", the controls, and 0xC2 and 0xE2, which begin U+0085, U+2028, U+2029 and the ellipsis.
@@ -53,7 +53,7 @@ def _bytes_before_stop(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _code_point(data, p):  # type: ignore[no-untyped-def]
+def _code_point(data, p):
     """The code point whose UTF-8 begins at p."""
     c = np.uint32(data[p])
     if c < np.uint32(0x80):
@@ -71,7 +71,7 @@ def _code_point(data, p):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _width(first):  # type: ignore[no-untyped-def]
+def _width(first):
     """Bytes of the character whose UTF-8 begins with this byte."""
     if first < 0x80:
         return np.uint64(1)
@@ -81,7 +81,7 @@ def _width(first):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _first_bytes(data, p, size):  # type: ignore[no-untyped-def]
+def _first_bytes(data, p, size):
     """The first bytes of a word of `size` >= 1, at most eight, as a number, the first one lowest."""
     if p + np.uint64(8) <= np.uint64(data.size):
         # No branch on the size: it is as good as random (9 ns a word with one, 2 without).
@@ -94,7 +94,7 @@ def _first_bytes(data, p, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _space_bytes(data, p, end):  # type: ignore[no-untyped-def]
+def _space_bytes(data, p, end):
     """Bytes of the white-space character (str.isspace) at p; 0 if it is another."""
     c = data[p]
     if c < 0x80:
@@ -110,7 +110,7 @@ def _space_bytes(data, p, end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _begins_with_bullet(data, start, end):  # type: ignore[no-untyped-def]
+def _begins_with_bullet(data, start, end):
     """Whether "•" or "-" is the first character after white space."""
     while start < end:
         width = _space_bytes(data, start, end)
@@ -125,7 +125,7 @@ def _begins_with_bullet(data, start, end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _ends_with_ellipsis(data, start, end):  # type: ignore[no-untyped-def]
+def _ends_with_ellipsis(data, start, end):
     """Whether "..." or "…" comes last before white space."""
     while end > start:
         p = end - 1
@@ -142,7 +142,7 @@ def _ends_with_ellipsis(data, start, end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def count_lines(offsets, data, out):  # type: ignore[no-untyped-def]
+def count_lines(offsets, data, out):
     """Counts of "#", ellipses, lines, bullets and lines that end in an ellipsis.
 
     offsets, data   int64[n + 1], uint8[...]   text i is data[offsets[i]:offsets[i + 1]], valid UTF-8
@@ -200,7 +200,7 @@ def count_lines(offsets, data, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def count_words(offsets, data, token_offsets, starts, ends, letters, out):  # type: ignore[no-untyped-def]
+def count_words(offsets, data, token_offsets, starts, ends, letters, out):
     """Counts of words, their characters, words with a letter, and distinct stop words.
 
     offsets, data   int64[n + 1], uint8[...]   text i is data[offsets[i]:offsets[i + 1]], valid UTF-8

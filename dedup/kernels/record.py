@@ -7,7 +7,7 @@ from dedup.kernels.sketch import SMALL
 
 
 @kernel
-def pack_records(signatures, small, counts, begins, out):  # type: ignore[no-untyped-def]
+def pack_records(signatures, small, counts, begins, out):
     """Write each document's record.
 
     signatures   uint8[n, s], small uint8[n, 8 * SMALL], counts int32[n]
@@ -21,7 +21,7 @@ def pack_records(signatures, small, counts, begins, out):  # type: ignore[no-unt
 
 
 @kernel
-def unpack_records(data, begins, counts, signatures, small):  # type: ignore[no-untyped-def]
+def unpack_records(data, begins, counts, signatures, small):
     """Read records back into rows of `signatures` or `small`; record i begins at data[begins[i]]."""
     for i in range(counts.size):
         if counts[i] < SMALL:

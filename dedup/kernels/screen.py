@@ -39,7 +39,7 @@ _FROM_SPACE = np.uint64(0x6060606060606060)  # added to a byte below 0x80, sets 
 
 
 @kernel
-def _is_dull(x):  # type: ignore[no-untyped-def]
+def _is_dull(x):
     """Whether all eight bytes are ASCII from space to "~", none of them "&"."""
     t = x & _LOW
     printable = (t + _FROM_SPACE) & ~(t + _ONES)  # DEL is the one byte that the second sum makes high
@@ -48,7 +48,7 @@ def _is_dull(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_entity(data, p, end):  # type: ignore[no-untyped-def]
+def _is_entity(data, p, end):
     """Whether &#?[0-9A-Za-z]{1,24}; stands at p, which holds the "&"."""
     p += 1
     if p < end and data[p] == 0x23:
@@ -63,7 +63,7 @@ def _is_entity(data, p, end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_longer(data, start, end, most):  # type: ignore[no-untyped-def]
+def _is_longer(data, start, end, most):
     """Whether data[start:end] has more than `most` characters."""
     if end - start <= most:
         return False
@@ -75,7 +75,7 @@ def _is_longer(data, start, end, most):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def flagged_lines(offsets, data, table, entities, most_characters, lines):  # type: ignore[no-untyped-def]
+def flagged_lines(offsets, data, table, entities, most_characters, lines):
     """The lines, each with its "\\n", that hold a reason for ftfy to look at them.
 
     offsets, data     int64[n + 1], uint8[...]   text i is data[offsets[i]:offsets[i + 1]], valid UTF-8

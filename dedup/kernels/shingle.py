@@ -16,7 +16,7 @@ _LENGTH = np.uint64(0x9E3779B97F4A7C15)
 
 
 @kernel
-def shingle_one(tokens, begin, end, k, whole, out):  # type: ignore[no-untyped-def]
+def shingle_one(tokens, begin, end, k, whole, out):
     """Write the shingle hashes of one document to out[:n] and return n.
 
     tokens  uint64[...]   the document is tokens[begin:end]
@@ -44,7 +44,7 @@ def shingle_one(tokens, begin, end, k, whole, out):  # type: ignore[no-untyped-d
 
 
 @kernel
-def shingle_all(tokens, token_offsets, k, whole, out, out_offsets):  # type: ignore[no-untyped-def]
+def shingle_all(tokens, token_offsets, k, whole, out, out_offsets):
     """Shingle hashes of a batch; document i is out[out_offsets[i]:out_offsets[i + 1]], repeats kept.
 
     tokens, token_offsets   uint64[...], int64[n + 1]
@@ -57,7 +57,7 @@ def shingle_all(tokens, token_offsets, k, whole, out, out_offsets):  # type: ign
 
 
 @kernel
-def compact_sorted(values, offsets, out_offsets):  # type: ignore[no-untyped-def]
+def compact_sorted(values, offsets, out_offsets):
     """Drop repeats from sorted runs, in place; run i becomes values[out_offsets[i]:out_offsets[i + 1]].
 
     values   uint64[...]      run i is values[offsets[i]:offsets[i + 1]], ascending
@@ -74,7 +74,7 @@ def compact_sorted(values, offsets, out_offsets):  # type: ignore[no-untyped-def
 
 
 @kernel
-def common(values, a, a_end, b, b_end):  # type: ignore[no-untyped-def]
+def common(values, a, a_end, b, b_end):
     """How many values the sorted distinct runs values[a:a_end] and values[b:b_end] share.
 
     Branch-free steps: both cursors move by comparisons, which random hashes would mispredict.
@@ -89,7 +89,7 @@ def common(values, a, a_end, b, b_end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def jaccard_runs(values, a, a_end, b, b_end, threshold):  # type: ignore[no-untyped-def]
+def jaccard_runs(values, a, a_end, b, b_end, threshold):
     """Exact Jaccard similarity of two runs; 0 where either is empty, or where sizes alone keep it below threshold."""
     n_a, n_b = a_end - a, b_end - b
     if n_a == 0 or n_b == 0:
@@ -102,7 +102,7 @@ def jaccard_runs(values, a, a_end, b, b_end, threshold):  # type: ignore[no-unty
 
 
 @kernel
-def gather_runs(values, offsets, order, out):  # type: ignore[no-untyped-def]
+def gather_runs(values, offsets, order, out):
     """Lay runs of values one after the other in another order.
 
     values, offsets   uint64[...], int64[n + 1]

@@ -21,7 +21,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 
 @kernel
-def distinct_below(shingles, n, limit, probe, out):  # type: ignore[no-untyped-def]
+def distinct_below(shingles, n, limit, probe, out):
     """Sorted distinct values of shingles[:n] into out and their number; `limit` and unsorted if there are as many.
 
     probe   uint64[4 * limit]   scratch, a power of two
@@ -61,7 +61,7 @@ def distinct_below(shingles, n, limit, probe, out):  # type: ignore[no-untyped-d
 
 
 @kernel
-def sketch_fast(shingles, n, seed, slots, out):  # type: ignore[no-untyped-def]
+def sketch_fast(shingles, n, seed, slots, out):
     """Fast similarity sketch of shingles[:n], n > 0, as 16-bit values.
 
     slots   uint64[K]   scratch: the minimum (round, hash) of each slot
@@ -96,7 +96,7 @@ def sketch_fast(shingles, n, seed, slots, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sketch_minhash(shingles, n, a, b, out):  # type: ignore[no-untyped-def]
+def sketch_minhash(shingles, n, a, b, out):
     """Classic MinHash of the low 32 bits of shingles[:n], n > 0: datasketch 2's "affine32".
 
     a, b   uint32[K]   the permutations; a is odd
@@ -114,7 +114,7 @@ def sketch_minhash(shingles, n, a, b, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sketch_tokens_fast(tokens, token_offsets, k, whole, seed, buffer, signatures, small, counts):  # type: ignore[no-untyped-def]
+def sketch_tokens_fast(tokens, token_offsets, k, whole, seed, buffer, signatures, small, counts):
     """Signatures of a batch of documents, and the shingles of those that have few.
 
     tokens, token_offsets   uint64[...], int64[n + 1]
@@ -137,7 +137,7 @@ def sketch_tokens_fast(tokens, token_offsets, k, whole, seed, buffer, signatures
 
 
 @kernel
-def sketch_tokens_minhash(tokens, token_offsets, k, whole, a, b, buffer, signatures, small, counts):  # type: ignore[no-untyped-def]
+def sketch_tokens_minhash(tokens, token_offsets, k, whole, a, b, buffer, signatures, small, counts):
     """As `sketch_tokens_fast`, with classic MinHash: signatures is uint32[n, K]."""
     probe = np.empty(4 * SMALL, np.uint64)
     for i in range(token_offsets.size - 1):
@@ -152,7 +152,7 @@ def sketch_tokens_minhash(tokens, token_offsets, k, whole, a, b, buffer, signatu
 
 
 @kernel
-def sketch_small_fast(small, counts, seed, signatures):  # type: ignore[no-untyped-def]
+def sketch_small_fast(small, counts, seed, signatures):
     """Signatures made again from stored shingles: row i has counts[i] of them, 0 < counts[i] < SMALL."""
     slots = np.empty(signatures.shape[1], np.uint64)
     for i in range(counts.size):
@@ -160,14 +160,14 @@ def sketch_small_fast(small, counts, seed, signatures):  # type: ignore[no-untyp
 
 
 @kernel
-def sketch_small_minhash(small, counts, a, b, signatures):  # type: ignore[no-untyped-def]
+def sketch_small_minhash(small, counts, a, b, signatures):
     """As `sketch_small_fast`, with classic MinHash."""
     for i in range(counts.size):
         sketch_minhash(small[i], counts[i], a, b, signatures[i])
 
 
 @kernel
-def band_key(signature, band, rows):  # type: ignore[no-untyped-def]
+def band_key(signature, band, rows):
     """64-bit key of one band of one signature; the band's number is part of it."""
     h = mix64(np.uint64(band) + _GOLDEN)
     for j in range(band * rows, band * rows + rows):
@@ -177,7 +177,7 @@ def band_key(signature, band, rows):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def band_keys(signatures, bands, rows, documents, out):  # type: ignore[no-untyped-def]
+def band_keys(signatures, bands, rows, documents, out):
     """Rows of the exchange: high 44 bits of each band key, low 20 bits the document's number.
 
     signatures   uint16 or uint32[n, K]   K at least bands * rows

@@ -28,7 +28,7 @@ _FROM_BRACE = np.uint64(0x0505050505050505)
 
 
 @kernel
-def mix64(x):  # type: ignore[no-untyped-def]
+def mix64(x):
     """A bijection of uint64 in which every input bit reaches every output bit (splitmix64's finalizer)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -36,13 +36,13 @@ def mix64(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _absorb(h, word):  # type: ignore[no-untyped-def]
+def _absorb(h, word):
     h = (h ^ word) * _PRIME
     return h ^ (h >> np.uint64(29))
 
 
 @kernel
-def _ascii_word_bytes(x):  # type: ignore[no-untyped-def]
+def _ascii_word_bytes(x):
     """How many of the lowest bytes of x are ASCII letters or digits before the first that is not: 0 to 8."""
     t = x & _LOW_BITS
     lower = t | _SPACES
@@ -52,7 +52,7 @@ def _ascii_word_bytes(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):  # type: ignore[no-untyped-def]
+def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
     """Token hashes, and where wanted spans, of a batch of texts.
 
     offsets, data   int64[n + 1], uint8[...]   text i is data[offsets[i]:offsets[i + 1]], valid UTF-8
@@ -150,7 +150,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):  # type
                     ends[n] = p - begin
                 n += one
                 state = _ALONE
-            elif kind == _WORD or kind == _MARK:
+            elif kind in (_WORD, _MARK):
                 if kind == _MARK:
                     if state == 0:
                         continue
@@ -193,7 +193,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):  # type
 
 
 @kernel
-def _width(c):  # type: ignore[no-untyped-def]
+def _width(c):
     """Bytes of a code point in UTF-8."""
     if c < np.uint32(0x80):
         return np.uint64(1)

@@ -11,13 +11,13 @@ from numba.core import types
 from numba.core.extending import intrinsic
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load8(typingctx, data, at):  # type: ignore[no-untyped-def]
+@intrinsic
+def load8(typingctx, data, at):
     """The uint64 whose lowest byte is data[at]; the caller makes sure that data has at + 8 bytes."""
     if not isinstance(data, types.Array) or data.dtype != types.uint8:
         return None
 
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, arguments):
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = builder.gep(array.data, [arguments[1]])
         return builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1, typ=ir.IntType(64))
@@ -25,11 +25,11 @@ def load8(typingctx, data, at):  # type: ignore[no-untyped-def]
     return types.uint64(data, at), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def trailing_zeros(typingctx, x):  # type: ignore[no-untyped-def]
+@intrinsic
+def trailing_zeros(typingctx, x):
     """Number of zero bits below the lowest one of a uint64; 64 for 0."""
 
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, arguments):
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.uint64(types.uint64), codegen

@@ -64,8 +64,10 @@ def tell(life: dict[str, Any]) -> str:
         lines.append(f"  dropped: {life['drop_reason']}")
     else:
         lines.append("  kept")
-    for twin in life["stands_for"]:
-        lines.append(f"  stands for {twin['id']} ({twin['kind']}, similarity {_number(twin['similarity'])})")
+    lines += [
+        f"  stands for {twin['id']} ({twin['kind']}, similarity {_number(twin['similarity'])})"
+        for twin in life["stands_for"]
+    ]
     lines += [f"  {name} = {_number(value)}" for name, value in life["measures"].items()]
     return "\n".join(lines)
 

@@ -40,7 +40,8 @@ def _notes(summary: dict[str, Any]) -> list[str]:
     if summary["rows_rejected"] or summary["shards_rejected"]:
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in summary["rejected_by_reason"].items())
         notes.append(
-            f"rejected: {summary['rows_rejected']:,} rows, {summary['shards_rejected']} shards: {reasons}; kept in rejected/"
+            f"rejected: {summary['rows_rejected']:,} rows, {summary['shards_rejected']} shards: {reasons}; "
+            "kept in rejected/"
         )
     if summary["null_text"] or summary["empty_text"]:
         notes.append(f"null texts: {summary['null_text']:,}, empty texts: {summary['empty_text']:,}")

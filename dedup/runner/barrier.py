@@ -39,6 +39,17 @@ class Drops(NamedTuple):
     kind: npt.NDArray[np.int8]
     verified: npt.NDArray[np.bool_]
 
+    def between(self, low: int, high: int) -> Drops:
+        """Rows low to high - 1."""
+        columns: list[Any] = [column[low:high] for column in self]
+        return Drops(*columns)
+
+    def sorted(self) -> Drops:
+        """By document."""
+        order = np.argsort(self.documents)
+        columns: list[Any] = [column[order] for column in self]
+        return Drops(*columns)
+
 
 class Scanned(NamedTuple):
     """What the scan of a pass left: a folder and key a shard, and the number of each shard's first document."""
@@ -53,9 +64,14 @@ RunTasks = Callable[[str, Sequence[Task]], list[dict[str, Any]]]
 
 
 def run_barriers(
-    run: RunTasks, folder: Path, barriers: Sequence[Step], scanned: Scanned, source: read.Source, batch_bytes: int,
+    run: RunTasks,
+    folder: Path,
+    barriers: Sequence[Step],
+    scanned: Scanned,
+    source: read.Source,
+    batch_bytes: int,
     warn: Callable[[str], None],
-) -> tuple[Drops, list[dict[str, Any]]]:  # fmt: skip
+) -> tuple[Drops, list[dict[str, Any]]]:
     """Every duplicate that some adjacent barriers find, and what each near barrier counted."""
     total = scanned.bases[-1]
     gone = np.zeros(total, np.bool_)
@@ -76,7 +92,8 @@ def run_barriers(
             drops, note = _near(run, here, key, n, step, scanned, gone, source, batch_bytes)
             if note["skipped"]:
                 warn(
-                    f"{step.label}: {note['skipped']:,} pairs of {note['capped_buckets']} large buckets were not compared"
+                    f"{step.label}: {note['skipped']:,} pairs of {note['capped_buckets']} large buckets "
+                    "were not compared"
                 )
             found.append((drops, True))
             notes.append(note)
@@ -98,11 +115,22 @@ def _group(
     path = _save_gone(folder, "gone-exact", gone) if gone.any() else None
     bits = partition_bits(len(gone), EXACT_ROWS)
     tasks = [
-        Task("dedup.runner.match:group_exact", str(folder / f"exact-{p:05}"), key_of(key, "exact", p, bits), {
-            "scans": scanned.folders, "bases": scanned.bases, "barrier": n, "keep": step.settings["keep"], "gone": path,
-            "partition": p, "bits": bits})
+        Task(
+            "dedup.runner.match:group_exact",
+            str(folder / f"exact-{p:05}"),
+            key_of(key, "exact", p, bits),
+            {
+                "scans": scanned.folders,
+                "bases": scanned.bases,
+                "barrier": n,
+                "keep": step.settings["keep"],
+                "gone": path,
+                "partition": p,
+                "bits": bits,
+            },
+        )
         for p in range(1 << bits)
-    ]  # fmt: skip
+    ]
     run("match equal", tasks)
     pairs = np.concatenate([np.load(Path(task.folder, "members.npy")) for task in tasks])
     pairs = pairs[np.argsort(pairs[:, 0])]
@@ -111,24 +139,39 @@ def _group(
 
 
 def _near(
-    run: RunTasks, folder: Path, key: str, n: int, step: Step, scanned: Scanned, gone: npt.NDArray[np.bool_],
-    source: read.Source, batch_bytes: int,
-) -> tuple[Drops, dict[str, Any]]:  # fmt: skip
+    run: RunTasks,
+    folder: Path,
+    key: str,
+    n: int,
+    step: Step,
+    scanned: Scanned,
+    gone: npt.NDArray[np.bool_],
+    source: read.Source,
+    batch_bytes: int,
+) -> tuple[Drops, dict[str, Any]]:
     path = _save_gone(folder, "gone-near", gone)
     _, bands = bands_of(step)
     bits = partition_bits(len(gone) * bands.bands, BAND_ROWS)
     where = {"scans": scanned.folders, "bases": scanned.bases}
     edges = [
-        Task("dedup.runner.match:find_edges", str(folder / f"edges-{p:05}"), key_of(key, "edges", p, bits),
-             {**where, "step": step, "gone": path, "partition": p, "bits": bits})
+        Task(
+            "dedup.runner.match:find_edges",
+            str(folder / f"edges-{p:05}"),
+            key_of(key, "edges", p, bits),
+            {**where, "step": step, "gone": path, "partition": p, "bits": bits},
+        )
         for p in range(1 << bits)
-    ]  # fmt: skip
+    ]
     note: dict[str, Any] = {"compared": 0, "skipped": 0, "capped_buckets": 0}
     for counts in run("match near", edges):
         note = {name: note[name] + counts[name] for name in note}
     joined = str(folder / "joined")
-    join = Task("dedup.runner.match:join_components", joined, key_of(key, "joined", bits),
-                {**where, "edges": [task.folder for task in edges]})  # fmt: skip
+    join = Task(
+        "dedup.runner.match:join_components",
+        joined,
+        key_of(key, "joined", bits),
+        {**where, "edges": [task.folder for task in edges]},
+    )
     (counts,) = run("join", [join])
     note |= {"edges": counts["edges"], "documents_with_edges": counts["documents"], "step": step.number}
     fetched = (
@@ -137,10 +180,14 @@ def _near(
         else []
     )
     decide = [
-        Task("dedup.runner.match:represent", str(folder / f"represent-{g:05}"), key_of(key, "represent", g), {
-            **where, "joined": joined, "fetched": fetched, "group": g, "barrier": n, "step": step})
+        Task(
+            "dedup.runner.match:represent",
+            str(folder / f"represent-{g:05}"),
+            key_of(key, "represent", g),
+            {**where, "joined": joined, "fetched": fetched, "group": g, "barrier": n, "step": step},
+        )
         for g in range(counts["groups"])
-    ]  # fmt: skip
+    ]
     run("verify", decide)
     pairs = np.concatenate(
         [np.zeros((0, 2), np.int64), *(np.load(Path(task.folder, "dropped.npy")) for task in decide)]
@@ -164,12 +211,26 @@ def _fetch(
     batch_bytes: int,
 ) -> list[str]:
     tasks = [
-        Task("dedup.runner.match:fetch_shingles", str(folder / f"fetched-{shard.number:05}"), key_of(key, "fetch", shard.number), {
-            "shard": shard, "scan": scan, "base": base, "until": until, "joined": joined, "step": step, "source": source,
-            "batch_bytes": batch_bytes})
-        for shard, scan, base, until in zip(scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False)
+        Task(
+            "dedup.runner.match:fetch_shingles",
+            str(folder / f"fetched-{shard.number:05}"),
+            key_of(key, "fetch", shard.number),
+            {
+                "shard": shard,
+                "scan": scan,
+                "base": base,
+                "until": until,
+                "joined": joined,
+                "step": step,
+                "source": source,
+                "batch_bytes": batch_bytes,
+            },
+        )
+        for shard, scan, base, until in zip(
+            scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False
+        )
         if until > base
-    ]  # fmt: skip
+    ]
     run("fetch", tasks)
     return [task.folder for task in tasks]
 

@@ -1,7 +1,7 @@
 """The driver: one function that names the passes of a run and maps tasks over shards.
 
-plan -> scan -> barriers -> (scan -> barriers ...) -> check the drop limit -> write -> tables. Everything a task made stays
-under work/ until the end, under a key, so that the same command continues where a run stopped.
+plan -> scan -> barriers -> (scan -> barriers ...) -> check the drop limit -> write -> tables. Everything a task made
+stays under work/ until the end, under a key, so that the same command continues where a run stopped.
 """
 
 from __future__ import annotations
@@ -165,15 +165,34 @@ class _Run:
             if number and not one.stages and not one.barriers:
                 break  # nothing follows the last barrier: its scan is the last
             here = self.work / f"pass-{number}"
-            done = scan.Work(one.stages, one.barriers, plan.source, plan.measures, recipe.batch_bytes, recipe.measure_all,
-                             self.limit, recipe.folder)  # fmt: skip
-            key = key_of(key, [(s.use, s.settings) for s in (*one.stages, *one.barriers)], recipe.measure_all, self.limit,
-                         plan.source.text, plan.source.id, {k: str(v) for k, v in plan.source.more.items()})  # fmt: skip
+            done = scan.Work(
+                one.stages,
+                one.barriers,
+                plan.source,
+                plan.measures,
+                recipe.batch_bytes,
+                recipe.measure_all,
+                self.limit,
+                recipe.folder,
+            )
+            key = key_of(
+                key,
+                [(s.use, s.settings) for s in (*one.stages, *one.barriers)],
+                recipe.measure_all,
+                self.limit,
+                plan.source.text,
+                plan.source.id,
+                {k: str(v) for k, v in plan.source.more.items()},
+            )
             tasks = [
-                Task("dedup.runner.scan:scan_shard", str(here / f"scan-{shard.number:05}"), key_of(key, shard.number, shard.name, shard.fingerprint),
-                     {"shard": shard, "work": done, "earlier": earlier[shard.number]})
+                Task(
+                    "dedup.runner.scan:scan_shard",
+                    str(here / f"scan-{shard.number:05}"),
+                    key_of(key, shard.number, shard.name, shard.fingerprint),
+                    {"shard": shard, "work": done, "earlier": earlier[shard.number]},
+                )
                 for shard in plan.shards
-            ]  # fmt: skip
+            ]
             scanned_counts = self._tasks(f"scan {number}" if len(plan.passes) > 1 else "scan", tasks, _bytes(plan))
             counts = counts or scanned_counts
             bases = [0, *np.cumsum([c["documents"] for c in scanned_counts]).tolist()]
@@ -225,11 +244,23 @@ class _Run:
         duplicates = tables.write_duplicates(self.folder, self.work / "duplicates", scanned, drops)
         key = key_of(self.key, scanned.keys)
         tasks = [
-            Task("dedup.runner.write:write_shard", str(self.work / "write" / f"{shard.number:05}"), key_of(key, "write", shard.number), {
-                "shard": shard, "scan_folder": folder, "duplicates": table, "source": plan.source, "measures": plan.measures,
-                "outputs": output, "batch_bytes": plan.recipe.batch_bytes, "limit": self.limit})
+            Task(
+                "dedup.runner.write:write_shard",
+                str(self.work / "write" / f"{shard.number:05}"),
+                key_of(key, "write", shard.number),
+                {
+                    "shard": shard,
+                    "scan_folder": folder,
+                    "duplicates": table,
+                    "source": plan.source,
+                    "measures": plan.measures,
+                    "outputs": output,
+                    "batch_bytes": plan.recipe.batch_bytes,
+                    "limit": self.limit,
+                },
+            )
             for shard, folder, table, output in zip(plan.shards, scanned.folders, duplicates, outputs, strict=True)
-        ]  # fmt: skip
+        ]
         for task, output in zip(tasks, outputs, strict=True):
             if not Path(output.documents).exists():  # published before, but somebody removed it
                 shutil.rmtree(task.folder, ignore_errors=True)

@@ -31,9 +31,17 @@ FETCH_SEGMENT = 4 << 20  # shingles written as one segment
 
 
 def group_exact(
-    folder: Path, progress: Progress, *, scans: list[str], bases: list[int], barrier: int, keep: str, gone: str | None,
-    partition: int, bits: int,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    progress: Progress,
+    *,
+    scans: list[str],
+    bases: list[int],
+    barrier: int,
+    keep: str,
+    gone: str | None,
+    partition: int,
+    bits: int,
+) -> dict[str, Any]:
     """Exact groups of one partition: members.npy, int64[m, 2] of (document, the group's first).
 
     gone   .npy of documents that an earlier barrier of the same run of barriers dropped, as bool over all
@@ -56,9 +64,16 @@ def group_exact(
 
 
 def find_edges(
-    folder: Path, progress: Progress, *, scans: list[str], bases: list[int], step: Step, gone: str, partition: int,
+    folder: Path,
+    progress: Progress,
+    *,
+    scans: list[str],
+    bases: list[int],
+    step: Step,
+    gone: str,
+    partition: int,
     bits: int,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Edges among the documents of one partition of band keys."""
     settings, bands = bands_of(step)
     dropped = np.load(gone, mmap_mode="r")
@@ -72,8 +87,10 @@ def find_edges(
     edges = match.find_edges(
         np.concatenate(rows),
         lambda documents: signing.read_sketches(paths, np.array(bases), documents, settings),
-        bands, step.settings["threshold"], tally,
-    )  # fmt: skip
+        bands,
+        step.settings["threshold"],
+        tally,
+    )
     np.save(folder / "pairs.npy", edges.pairs)
     np.save(folder / "similarity.npy", edges.similarity)
     progress(0, 0)
@@ -120,13 +137,23 @@ def _grouped(members: match.Components, shingles: Int64s) -> Int64s:
     roots, component = np.unique(members.roots, return_inverse=True)
     sizes = np.bincount(component, weights=shingles, minlength=len(roots)).astype(np.int64)
     numbers = (np.cumsum(sizes) - sizes) // GROUP_SHINGLES
-    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)[component]
+    group: Int64s = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+    return group[component]
 
 
 def fetch_shingles(
-    folder: Path, progress: Progress, *, shard: Shard, scan: str, base: int, until: int, joined: str, step: Step,
-    source: read.Source, batch_bytes: int,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    progress: Progress,
+    *,
+    shard: Shard,
+    scan: str,
+    base: int,
+    until: int,
+    joined: str,
+    step: Step,
+    source: read.Source,
+    batch_bytes: int,
+) -> dict[str, Any]:
     """The sorted distinct shingles of a shard's documents that have an edge, sorted by group in each segment.
 
     shingles.bin uint64; index.npy int64[n, 4]: document, group, begin, end (in shingles)
@@ -157,9 +184,16 @@ def _runs(sketches: signing.Sketches) -> tuple[Int64s, npt.NDArray[np.uint64]]:
 
 
 def _fetch_texts(
-    writer: _ShingleWriter, documents: Int64s, groups: Int64s, shard: Shard, scan: str, settings: Any,
-    source: read.Source, batch_bytes: int, progress: Progress,
-) -> None:  # fmt: skip
+    writer: _ShingleWriter,
+    documents: Int64s,
+    groups: Int64s,
+    shard: Shard,
+    scan: str,
+    settings: Any,
+    source: read.Source,
+    batch_bytes: int,
+    progress: Progress,
+) -> None:
     shard.check_unchanged()
     rows = rows_table(scan)[read.ROW].to_numpy()[documents]
     changes = Changes(Path(scan))
@@ -218,9 +252,17 @@ class _ShingleWriter:
 
 
 def represent(
-    folder: Path, progress: Progress, *, joined: str, fetched: list[str], scans: list[str], bases: list[int], group: int,
-    barrier: int, step: Step,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    progress: Progress,
+    *,
+    joined: str,
+    fetched: list[str],
+    scans: list[str],
+    bases: list[int],
+    group: int,
+    barrier: int,
+    step: Step,
+) -> dict[str, Any]:
     """Decide one group of components: dropped.npy int64[m, 2] of (document, kept twin), similarity.npy."""
     documents = np.load(Path(joined, "documents.npy"))[np.load(Path(joined, "groups.npy")) == group]
     begin, end = np.load(Path(joined, "edge_offsets.npy"))[group : group + 2]

@@ -30,9 +30,15 @@ from dedup.recipe import Step
 from dedup.runner.task import Progress
 from dedup.stages import find
 
-REJECTED = pa.schema([
-    ("row", pa.int64()), ("offset", pa.int64()), ("reason", pa.string()), ("raw", pa.large_binary()), ("is_shard", pa.bool_()),
-])  # fmt: skip
+REJECTED = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("offset", pa.int64()),
+        ("reason", pa.string()),
+        ("raw", pa.large_binary()),
+        ("is_shard", pa.bool_()),
+    ]
+)
 CHANGED = pa.schema([("document", pa.int64()), ("text", pa.large_string())])
 EXACT_SEGMENT = 1 << 18  # documents a segment of an exact exchange
 
@@ -156,8 +162,10 @@ def _checked(step: Step, before: pa.RecordBatch, after: Any) -> pa.RecordBatch:
     from dedup.errors import RunError
 
     if not isinstance(after, pa.RecordBatch) or after.num_rows != before.num_rows:
-        raise RunError(f"{step.label} returned {getattr(after, 'num_rows', after)!r} rows for {before.num_rows}; "
-                       "a stage returns the rows it was given")  # fmt: skip
+        raise RunError(
+            f"{step.label} returned {getattr(after, 'num_rows', after)!r} rows for {before.num_rows}; "
+            "a stage returns the rows it was given"
+        )
     return after
 
 

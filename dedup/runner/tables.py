@@ -1,4 +1,4 @@
-"""The tables that a run ends with. Statistics are queries over the columns that the tasks left; nothing counts along."""
+"""The tables that a run ends with: queries over the columns that the tasks left; nothing counts along."""
 
 from __future__ import annotations
 
@@ -21,10 +21,18 @@ from dedup.runner.barrier import Drops, Scanned
 from dedup.runner.scan import DUPLICATE, open_table, rows_table
 
 KINDS = ("exact", "near")
-LOCAL = pa.schema([
-    ("document", pa.int64()), ("id", pa.large_string()), ("duplicate_of", pa.large_string()), ("similarity", pa.float64()),
-    ("kind", pa.string()), ("verified", pa.bool_()), ("doc_id", pa.int64()), ("duplicate_of_doc_id", pa.int64()),
-])  # fmt: skip
+LOCAL = pa.schema(
+    [
+        ("document", pa.int64()),
+        ("id", pa.large_string()),
+        ("duplicate_of", pa.large_string()),
+        ("similarity", pa.float64()),
+        ("kind", pa.string()),
+        ("verified", pa.bool_()),
+        ("doc_id", pa.int64()),
+        ("duplicate_of_doc_id", pa.int64()),
+    ]
+)
 DUPLICATES = pa.schema([LOCAL.field(i) for i in range(1, len(LOCAL))])
 
 
@@ -76,7 +84,7 @@ def write_duplicates(output: Path, folder: Path, scanned: Scanned, drops: Sequen
             scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False
         ):
             low, high = np.searchsorted(merged.documents, [base, until])
-            some = Drops(*(column[low:high] for column in merged))
+            some = merged.between(low, high)
             table = _local_table(shard, rows_table(scan), some, base, ids, numbers)
             path = folder / f"{shard.number:05}.arrow"
             with pa.ipc.new_file(str(path), LOCAL) as file:
@@ -88,12 +96,11 @@ def write_duplicates(output: Path, folder: Path, scanned: Scanned, drops: Sequen
 
 
 def _merged(drops: Sequence[Drops]) -> Drops:
-    if not drops:
-        nothing = np.zeros(0, np.int64)
-        return Drops(nothing, nothing, np.zeros(0), np.zeros(0, np.int8), np.zeros(0, np.bool_))
-    columns = [np.concatenate(column) for column in zip(*drops, strict=True)]
-    order = np.argsort(columns[0])
-    return Drops(*(column[order] for column in columns))
+    """The drops of all passes, by document."""
+    nothing = np.zeros(0, np.int64)
+    empty = Drops(nothing, nothing, np.zeros(0), np.zeros(0, np.int8), np.zeros(0, np.bool_))
+    columns: list[Any] = [np.concatenate(column) for column in zip(empty, *drops, strict=True)]
+    return Drops(*columns).sorted()
 
 
 def _names(scanned: Scanned, twins: Any, bases: Any) -> tuple[Any, Any]:
@@ -121,9 +128,15 @@ def _local_table(shard: Shard, rows: pa.Table, drops: Drops, base: int, ids: Any
     own = rows.select([read.ID, read.ROW]).take(pa.array(drops.documents - base))
     missing = np.isnan(drops.similarity)
     columns = [
-        drops.documents - base, own[read.ID], names.take(pa.array(at)), pa.array(drops.similarity, mask=missing),
-        pa.array(np.array(KINDS)[drops.kind]), drops.verified, (shard.number << 40) + own[read.ROW].to_numpy(), numbers[at],
-    ]  # fmt: skip
+        drops.documents - base,
+        own[read.ID],
+        names.take(pa.array(at)),
+        pa.array(drops.similarity, mask=missing),
+        pa.array(np.array(KINDS)[drops.kind]),
+        drops.verified,
+        (shard.number << 40) + own[read.ROW].to_numpy(),
+        numbers[at],
+    ]
     return pa.table(columns, names=LOCAL.names).cast(LOCAL)
 
 
@@ -161,9 +174,12 @@ def _all_reasons(rows: pa.Table, duplicates: pa.Table) -> Any:
 
 
 def summarize(
-    plan: Plan, scans: Sequence[dict[str, Any]], written: Sequence[dict[str, Any]], reasons: Counter[str],
+    plan: Plan,
+    scans: Sequence[dict[str, Any]],
+    written: Sequence[dict[str, Any]],
+    reasons: Counter[str],
     notes: Sequence[dict[str, Any]],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The numbers of a run, checked: every row read is kept, dropped or rejected."""
     from dedup.errors import RunError
 
@@ -174,7 +190,8 @@ def summarize(
     kept, dropped = total(written, "kept"), total(written, "dropped")
     if documents != kept + dropped or dropped != sum(reasons.values()):
         raise RunError(
-            f"{documents} documents were read, but {kept} kept and {dropped} dropped ({dict(reasons)}); please report this"
+            f"{documents} documents were read, but {kept} kept and {dropped} dropped "
+            f"({dict(reasons)}); please report this"
         )
     near = reasons.get("near duplicate", 0)
     rows = documents + rejected

@@ -1,7 +1,7 @@
 """One task: a function of this package, its arguments, and a folder that appears when it is done.
 
-A task is skipped if its folder exists for the same key. The key names everything that its output depends on, so a changed
-recipe, input or version cannot reuse stale work; files are checked by length and hash before they are.
+A task is skipped if its folder exists for the same key. The key names everything that its output depends on, so a
+changed recipe, input or version cannot reuse stale work; files are checked by length and hash before they are.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         while data := file.read(1 << 20):
             digest.update(data)
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def key_of(*parts: Any) -> str:
     """A key from anything JSON can write."""
-    return xxhash.xxh3_128_hexdigest(json.dumps(parts, sort_keys=True, default=str).encode())
+    return str(xxhash.xxh3_128_hexdigest(json.dumps(parts, sort_keys=True, default=str).encode()))

@@ -58,8 +58,14 @@ class _Split:
 
     def schema(self, types: dict[str, pa.DataType]) -> pa.Schema:
         """Columns of dropped/."""
-        first = [("id", pa.large_string()), ("shard", pa.string()), ("row", pa.int64()), (drop.REASON, pa.string()),
-                 ("duplicate_of", pa.large_string()), ("similarity", pa.float64())]  # fmt: skip
+        first = [
+            ("id", pa.large_string()),
+            ("shard", pa.string()),
+            ("row", pa.int64()),
+            (drop.REASON, pa.string()),
+            ("duplicate_of", pa.large_string()),
+            ("similarity", pa.float64()),
+        ]
         return pa.schema([*first, *((name, types[name]) for name in self._measures), ("text", pa.large_string())])
 
     def dropped(self, documents: Any, texts: Any, schema: pa.Schema) -> pa.Table:
@@ -88,9 +94,18 @@ class _Split:
 
 
 def write_shard(
-    folder: Path, progress: Progress, *, shard: Shard, scan_folder: str, duplicates: str, source: read.Source,
-    measures: tuple[tuple[str, pa.DataType], ...], outputs: Outputs, batch_bytes: int, limit: int | None,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    progress: Progress,
+    *,
+    shard: Shard,
+    scan_folder: str,
+    duplicates: str,
+    source: read.Source,
+    measures: tuple[tuple[str, pa.DataType], ...],
+    outputs: Outputs,
+    batch_bytes: int,
+    limit: int | None,
+) -> dict[str, Any]:
     """Write documents/, dropped/ and rejected/ of one shard; counts of kept and dropped documents and bytes."""
     shard.check_unchanged()
     split = _Split(scan_folder, duplicates, tuple(name for name, _ in measures), shard, limit)
@@ -171,9 +186,15 @@ def _write_parquet(
 
 
 def _split_group(
-    table: pa.Table, writer: parquet.GroupWriter, split: _Split, source: read.Source, first_row: int, first: int, last: int,
+    table: pa.Table,
+    writer: parquet.GroupWriter,
+    split: _Split,
+    source: read.Source,
+    first_row: int,
+    first: int,
+    last: int,
     counts: dict[str, int],
-) -> Dropped:  # fmt: skip
+) -> Dropped:
     places = split.rows[first:last] - first_row
     changed, texts = split.changes.within(first, last - first)
     if len(changed):
