@@ -5,14 +5,13 @@ from __future__ import annotations
 
 def warm() -> None:
     """Compile every kernel for the argument types of a run; half a minute without a cache."""
+    import json
     import tempfile
     from pathlib import Path
 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from dedup import clean
-    from dedup.measure import gopher
     from dedup.runner.driver import run
 
     words = [f"word{i}" for i in range(400)]
@@ -24,11 +23,11 @@ def warm() -> None:
         "one two three four five six seven",
         "caf\u00e9 \u4e2d\u6587",
     ]
-    batch = pa.record_batch({"text": pa.array(texts, pa.large_string())})
-    gopher.quality(clean.normalize(clean.fix_text(batch)))
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "warm.parquet")
-        pq.write_table(pa.table({"text": texts}), source)
-        for scheme in ("fast", "minhash"):
-            step = {"dedup": "near", "scheme": scheme}
-            run({"step": [step]}, str(source), Path(folder, scheme), executor="serial")
+        # Changed lines of JSONL and documents with many shingles take kernels that others do not.
+        Path(folder, "a.jsonl").write_text("".join(json.dumps({"text": text + " \r\n"}) + "\n" for text in texts))
+        pq.write_table(pa.table({"text": [*texts, None]}), Path(folder, "b.parquet"))
+        measured = [{"use": "clean.fix_text"}, {"use": "clean.normalize"}, {"use": "measure.gopher.quality"}]
+        for name, steps in (("fast", measured), ("minhash", [])):
+            near = {"dedup": "near", "scheme": name}
+            run({"step": [*steps, near]}, folder, Path(folder, f"_{name}"), executor="serial")

@@ -12,45 +12,28 @@ import functools
 import json
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import zstandard
-from isal import isal_zlib
 
 from dedup.buffers import Int64s, frozen
-from dedup.errors import DedupError
+from dedup.io.decode import BLOCK_BYTES, BrokenShard, Codec, blocks
 from dedup.kernels.jsonl import value_span
 
-Codec = Literal["none", "gzip", "zstd"]
-
-BLOCK_BYTES: Final = 1 << 20
-READ_BYTES: Final = 1 << 17  # small, because each gzip member copies what is left of the piece it ends in
 MAX_RAW_BYTES: Final = 1 << 16
 MAX_DEPTH: Final = 1000
-MAX_WINDOW_BYTES: Final = 1 << 31  # `zstd --long=31`, in which large public corpora are published
 GZIP_LEVEL: Final = 6
 ZSTD_LEVEL: Final = 3
-ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
-GZIP_MAGIC: Final = b"\x1f\x8b"
 BOM: Final = b"\xef\xbb\xbf"
 
 _ABSENT: Final = object()
-_IsalError: Any = isal_zlib.error
-
-
-class BrokenShard(DedupError):
-    """A file cannot be decoded past this point; what came before is good."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Lines(NamedTuple):
@@ -92,192 +75,6 @@ class Parsed(NamedTuple):
     positions: Int64s
     columns: dict[str, pa.Array]
     rejects: list[Reject]
-
-
-# ---- bytes
-
-
-def sniff(path: str | Path) -> tuple[str, str]:
-    """("parquet", ""), ("jsonl", codec) or ("unknown", why), by content; names are often wrong."""
-    with open(path, "rb") as file:
-        head = file.read(4096)
-    if head.startswith(b"PAR1"):
-        return "parquet", ""
-    if head.startswith(GZIP_MAGIC):
-        return "jsonl", "gzip"
-    if head.startswith(ZSTD_MAGIC) or _is_skippable(head[:4]):
-        return "jsonl", "zstd"
-    if b"\0" in head:
-        return "unknown", "neither JSONL nor Parquet (it holds NUL bytes)"
-    return "jsonl", "none"
-
-
-def blocks(path: str | Path, codec: Codec, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """The decoded bytes, about `size` at a time; raises BrokenShard after the last byte before a fault."""
-    with open(path, "rb", buffering=READ_BYTES) as file:
-        if codec == "none":
-            yield from iter(lambda: file.read(size), b"")
-        else:
-            yield from _gathered(_gzip(file, size) if codec == "gzip" else _zstd(file), size)
-
-
-def _gathered(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in pieces of at most `size`, unless one piece alone is more."""
-    held: list[bytes] = []
-    held_bytes = 0
-    fault: BrokenShard | None = None
-    try:
-        for piece in pieces:
-            if held and held_bytes + len(piece) > size:
-                yield b"".join(held)
-                held, held_bytes = [], 0
-            if piece:
-                held.append(piece)
-                held_bytes += len(piece)
-    except BrokenShard as error:
-        fault = error
-    if held:
-        yield b"".join(held)
-    if fault is not None:
-        raise fault
-
-
-def _gzip(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Decode member by member; zeros between and after members are padding."""
-    member = 0
-    rest = file.read(READ_BYTES)
-    while rest:
-        if len(rest) < len(GZIP_MAGIC):
-            rest += file.read(READ_BYTES)
-        if not rest.startswith(GZIP_MAGIC):
-            raise BrokenShard("garbage after the gzip data" if member else "not gzip data")
-        rest = yield from _gzip_member(file, member, rest, size)
-        while True:
-            rest = rest.lstrip(b"\0")
-            if rest:
-                break
-            rest = file.read(READ_BYTES)
-            if not rest:
-                return
-        member = file.tell() - len(rest)
-
-
-def _gzip_member(file: BinaryIO, member: int, rest: bytes, size: int) -> Generator[bytes, None, bytes]:
-    """Give one member's bytes; returns the input that follows it."""
-    decoder = isal_zlib.decompressobj(wbits=31)
-    given = 0
-    while not decoder.eof:
-        if not rest:
-            rest = file.read(READ_BYTES)
-        try:
-            piece = decoder.decompress(rest, size)
-        except _IsalError:
-            return (yield from _gzip_member_to_its_fault(file, member, given, size))
-        if not rest and not piece and not decoder.eof:
-            raise BrokenShard("truncated")
-        rest = decoder.unconsumed_tail
-        given += len(piece)
-        yield piece
-    return bytes(decoder.unused_data)
-
-
-def _gzip_member_to_its_fault(file: BinaryIO, member: int, given: int, size: int) -> Generator[bytes, None, bytes]:
-    """Give what a faulty member holds beyond its first `given` bytes, then raise.
-
-    isal drops the output of the call that fails. zlib's decoder can be copied: a call that fails is
-    repeated with half the input, so that all but the faulty byte itself is decoded. Twice the work,
-    for broken files only.
-    """
-    file.seek(member)
-    decoder = zlib.decompressobj(wbits=31)
-    rest = b""
-    step = READ_BYTES
-    while not decoder.eof:
-        if not rest:
-            rest = file.read(READ_BYTES)
-        before = decoder.copy()
-        try:
-            piece = decoder.decompress(rest[:step], size)
-        except zlib.error as error:
-            step = min(step, len(rest)) // 2
-            if step == 0:
-                is_checksum = "check" in str(error) and "header" not in str(error)
-                raise BrokenShard("bad gzip checksum" if is_checksum else "corrupt gzip data") from None
-            decoder = before
-            continue
-        if not rest and not piece and not decoder.eof:
-            raise BrokenShard("truncated")
-        rest = (decoder.unused_data or decoder.unconsumed_tail) + rest[step:]
-        new = piece[given:]
-        given -= len(piece) - len(new)
-        yield new
-    return rest
-
-
-def _zstd(file: BinaryIO) -> Iterator[bytes]:
-    """Decode frame by frame; skippable frames are nothing, nor are zeros between and after frames.
-
-    The decoder is fed one block of a frame at a time. It cannot be told how much to give at most, and
-    a block is at most 128 KiB; and only so is an end without end of frame seen.
-    """
-    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
-    is_first = True
-    while True:
-        magic = b""
-        while len(magic) < 4:
-            more = file.read(4 - len(magic))
-            if not more:
-                break
-            magic = (magic + more).lstrip(b"\0")
-        if not magic:
-            return
-        if _is_skippable(magic):
-            _skip(file, int.from_bytes(_exactly(file, 4), "little"))
-        elif magic == ZSTD_MAGIC:
-            try:
-                yield from _zstd_frame(file, decoder.decompressobj())
-            except zstandard.ZstdError as error:
-                is_checksum = "checksum" in str(error)
-                reason = "bad zstd checksum" if is_checksum else f"corrupt zstd data ({error})"
-                raise BrokenShard(reason) from None
-        else:
-            raise BrokenShard("not zstd data" if is_first else "garbage after the zstd data")
-        is_first = False
-
-
-def _zstd_frame(file: BinaryIO, decoder: Any) -> Iterator[bytes]:
-    """Give the blocks of the frame whose magic number has been read (RFC 8878, 3.1.1)."""
-    descriptor = _exactly(file, 1)
-    flags = descriptor[0]
-    is_single_segment = bool(flags & 0x20)
-    size_bytes = (int(is_single_segment), 2, 4, 8)[flags >> 6]
-    header = _exactly(file, int(not is_single_segment) + (0, 1, 2, 4)[flags & 3] + size_bytes)
-    yield decoder.decompress(ZSTD_MAGIC + descriptor + header)
-    is_last = False
-    while not is_last:
-        block_header = _exactly(file, 3)
-        number = int.from_bytes(block_header, "little")
-        is_last = bool(number & 1)
-        is_run = (number >> 1) & 3 == 1
-        yield decoder.decompress(block_header + _exactly(file, 1 if is_run else number >> 3))
-    if flags & 4:
-        decoder.decompress(_exactly(file, 4))
-
-
-def _is_skippable(magic: bytes) -> bool:
-    return len(magic) == 4 and magic[1:] == b"\x2a\x4d\x18" and magic[0] & 0xF0 == 0x50
-
-
-def _exactly(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) < count:
-        raise BrokenShard("truncated")
-    return data
-
-
-def _skip(file: BinaryIO, count: int) -> None:
-    while count:
-        count -= len(_exactly(file, min(count, READ_BYTES)))
 
 
 # ---- lines

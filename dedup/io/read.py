@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dedup import buffers
-from dedup.io import jsonl, parquet
+from dedup.io import decode, jsonl, parquet
 from dedup.io.shards import Shard
 
 ROW, TEXT, ID = "_row", "text", "id"
@@ -147,7 +147,7 @@ def _as_type(batch: pa.RecordBatch, path: str, kind: pa.DataType) -> pa.Array:
 def _read_jsonl(shard: Shard, source: Source, batch_bytes: int) -> Iterator[Chunk]:
     held: list[Chunk] = []
     size = 0
-    for chunk in _jsonl_chunks(shard, source, min(batch_bytes, jsonl.BLOCK_BYTES)):
+    for chunk in _jsonl_chunks(shard, source, min(batch_bytes, decode.BLOCK_BYTES)):
         held.append(chunk)
         size += chunk.decoded_bytes
         if size >= batch_bytes:

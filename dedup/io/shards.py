@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dedup.errors import InputChangedError, UserError
-from dedup.io.jsonl import Codec
+from dedup.io.decode import GZIP_MAGIC, ZSTD_MAGIC, Codec
 
 SUFFIXES = (
     ".parquet",
     *(f".{name}{codec}" for name in ("jsonl", "json", "ndjson") for codec in ("", ".gz", ".zst")),
 )
-_ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,9 @@ def sniff(path: str | Path) -> tuple[str, Codec, str]:
         return "unknown", "none", f"cannot be read ({error.strerror})"
     if head.startswith(b"PAR1"):
         return "parquet", "none", ""
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(GZIP_MAGIC):
         return "jsonl", "gzip", ""
-    if head.startswith(_ZSTD) or (head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F):
+    if head.startswith(ZSTD_MAGIC) or (head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F):
         return "jsonl", "zstd", ""
     if b"\0" in head:
         return "unknown", "none", "neither JSONL nor Parquet (it holds NUL bytes)"

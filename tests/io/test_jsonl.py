@@ -17,8 +17,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup.io import jsonl
-from dedup.io.jsonl import BrokenShard, Lines, LineWriter, Reject, Tail
+from dedup.io import decode, jsonl, shards
+from dedup.io.decode import BrokenShard
+from dedup.io.jsonl import Lines, LineWriter, Reject, Tail
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 shared = [pytest.mark.shared, pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data")]
@@ -47,7 +48,7 @@ def decoded(path, codec, size=1 << 20) -> tuple[bytes, str | None]:
     """(all bytes given, the fault that ended them)"""
     given = []
     try:
-        for block in jsonl.blocks(path, codec, size):
+        for block in decode.blocks(path, codec, size):
             given.append(block)  # noqa: PERF402 - extend would lose what came before the fault
     except BrokenShard as fault:
         return b"".join(given), fault.reason
@@ -92,17 +93,17 @@ def reasons(data: bytes) -> list[str]:
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (b"", ("jsonl", "none")),
-        (b'{"text":"a"}\n', ("jsonl", "none")),
-        (encode(b"a", "gzip"), ("jsonl", "gzip")),
-        (encode(b"a", "zstd"), ("jsonl", "zstd")),
-        (b"\x5a\x2a\x4d\x18\0\0\0\0" + encode(b"a", "zstd"), ("jsonl", "zstd")),
-        (b"PAR1....", ("parquet", "")),
-        (b"\x89PNG\0", ("unknown", "neither JSONL nor Parquet (it holds NUL bytes)")),
+        (b"", ("jsonl", "none", "")),
+        (b'{"text":"a"}\n', ("jsonl", "none", "")),
+        (encode(b"a", "gzip"), ("jsonl", "gzip", "")),
+        (encode(b"a", "zstd"), ("jsonl", "zstd", "")),
+        (b"\x5a\x2a\x4d\x18\0\0\0\0" + encode(b"a", "zstd"), ("jsonl", "zstd", "")),
+        (b"PAR1....", ("parquet", "none", "")),
+        (b"\x89PNG\0", ("unknown", "none", "neither JSONL nor Parquet (it holds NUL bytes)")),
     ],
 )
 def test_content_tells_what_a_file_is(shard, content, kind):
-    assert jsonl.sniff(shard(content)) == kind
+    assert shards.sniff(shard(content)) == kind
 
 
 # ---- bytes
@@ -110,7 +111,7 @@ def test_content_tells_what_a_file_is(shard, content, kind):
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_an_empty_file_has_no_blocks_and_no_fault(shard, codec):
-    assert list(jsonl.blocks(shard(b""), codec)) == []
+    assert list(decode.blocks(shard(b""), codec)) == []
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -124,7 +125,7 @@ def test_members_and_frames_are_one_stream(shard, codec, size):
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
 def test_small_members_are_gathered_into_blocks(shard, codec):
     path = shard(encode(DOCUMENTS[:300], codec) * 40)
-    sizes = [len(block) for block in jsonl.blocks(path, codec, 1000)]
+    sizes = [len(block) for block in decode.blocks(path, codec, 1000)]
     assert sizes == [900] * 13 + [300]
     assert decoded(path, codec, 1000) == (DOCUMENTS[:300] * 40, None)
 
@@ -212,7 +213,7 @@ def test_a_truncated_shard_is_never_taken_for_a_whole_one(shard, codec):
 def test_a_bomb_is_unpacked_a_block_at_a_time(shard, codec):
     zeros = 1 << 26
     path = shard(encode(bytes(zeros), codec))
-    sizes = [len(block) for block in jsonl.blocks(path, codec, 1 << 16)]
+    sizes = [len(block) for block in decode.blocks(path, codec, 1 << 16)]
     assert sum(sizes) == zeros
     assert max(sizes) <= 1 << 17  # a zstd block is not divided
 
@@ -685,7 +686,7 @@ def test_a_level_may_be_set(tmp_path, codec):
 
 def summary(path: Path) -> tuple[int, list[str], str | None]:
     """(documents, reasons of rejection, how it broke off), the codec told by content or else by name."""
-    kind, codec = jsonl.sniff(path)
+    kind, codec, _ = shards.sniff(path)
     assert kind == "jsonl"
     documents, rejected, fault = 0, [], None
     for lines in jsonl.read_lines(path, codec):
