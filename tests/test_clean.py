@@ -360,6 +360,12 @@ def test_the_screen_finds_what_its_twin_finds(texts: list[str], entities: str | 
     assert flagged_lines(texts, table, entities, most) == naive_flagged_lines(texts, table, entities, most)
 
 
+def test_a_tag_on_any_earlier_line_keeps_entities_as_they_are() -> None:
+    for text in ("x\n<b>\n&amp;", "<\n\nx\n&amp;\n&lt;", "&gt;\n&gt; <\n&amp;", "\n\n&amp;\n<", "&amp;&lt;<"):
+        table = screen_table({})
+        assert flagged_lines([text], table, "auto", 99) == naive_flagged_lines([text], table, "auto", 99)
+
+
 @pytest.mark.parametrize("length", [1, 24, 25])
 def test_an_entity_has_1_to_24_letters_or_digits(length: int) -> None:
     table, name = screen_table({}), "a" * length
@@ -392,16 +398,26 @@ def test_white_space_is_made_uniform() -> None:
     assert normalized("\r\n \n  a \t\r\nb\u3000\r\r\n\n\n\tc  d\n\n ") == ["  a\nb\n\n\tc  d\n"]
 
 
+OFF = {"unix_line_ends": False, "strip_line_ends": False, "blank_lines": "keep", "strip_blank_edges": False}
+
+
 def test_every_setting_can_be_turned_off() -> None:
-    off = {"form": "none", "unix_line_ends": False, "strip_line_ends": False, "strip_blank_edges": False}
     text = "\n\n e\u0301  x \r\n\n\n\ny \n\n "
-    assert normalized(text, **off, blank_lines="keep") == [text]
+    assert normalized(text, form="none", **OFF) == [text]
 
 
 def test_forms_are_those_of_unicode() -> None:
     text = "e\u0301 é ﬁ 10³ ＡＢＣ，각 ①"
     for form in clean.FORMS:
         assert normalized(text, form=form) == [unicodedata.normalize(form, text)]
+
+
+def test_a_form_is_that_of_unicode_for_every_code_point_alone_and_after_a_letter() -> None:
+    # Where this Python's Unicode and Arrow's know the character: no normalization form changes it later.
+    assigned = [chr(c) for c in range(0x30000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
+    texts = [f"{character}a{character}\u0323" for character in assigned]
+    for form in clean.FORMS:
+        assert normalized(*texts, form=form, **OFF) == [unicodedata.normalize(form, text) for text in texts]
 
 
 def test_collapsing_keeps_the_indentation_and_the_kind_of_space() -> None:

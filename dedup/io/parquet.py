@@ -59,16 +59,35 @@ def field_type(schema: pa.Schema, path: str) -> pa.DataType | None:
     return kind if not rest else None
 
 
-def read_batches(file: Any, columns: Columns, batch_bytes: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """(row of its first row, batch) of the wanted columns as the shard has them; about batch_bytes of text each."""
+class BrokenGroup(Exception):
+    """A row group cannot be decoded; its rows begin at `row`."""
+
+    def __init__(self, group: int, row: int, reason: str) -> None:
+        super().__init__(group, row, reason)
+        self.group, self.row, self.reason = group, row, reason
+
+
+def read_batches(
+    file: Any, columns: Columns, batch_bytes: int, groups: int | None = None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(row of its first row, batch) of the wanted columns as the shard has them; about batch_bytes of text each.
+
+    groups   read only so many row groups; BrokenGroup where one cannot be decoded
+    """
     wanted = [path for path in (columns.text, columns.id, *columns.more) if path is not None]
     present = list(dict.fromkeys(path for path in wanted if field_type(file.schema_arrow, path) is not None))
     row = 0
-    for group in range(file.num_row_groups):
-        for batch in file.iter_batches(
-            _batch_rows(file.metadata.row_group(group), columns.text, batch_bytes),
-            row_groups=[group], columns=present, use_threads=False,
-        ):  # fmt: skip
+    for group in range(file.num_row_groups if groups is None else groups):
+        rows = _batch_rows(file.metadata.row_group(group), columns.text, batch_bytes)
+        batches = file.iter_batches(rows, row_groups=[group], columns=present, use_threads=False)
+        begun = row
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise BrokenGroup(group, begun, str(error).splitlines()[0]) from error
+            if batch is None:
+                break
             if batch.num_rows:
                 yield row, batch
                 row += batch.num_rows

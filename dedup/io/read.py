@@ -54,13 +54,19 @@ class Chunk(NamedTuple):
     decoded_bytes: int
 
 
-def read(shard: Shard, source: Source, batch_bytes: int, limit: int | None = None) -> Iterator[Chunk]:
-    """The documents of a shard, about batch_bytes of text at once; the first `limit` of them."""
+def read(
+    shard: Shard, source: Source, batch_bytes: int, limit: int | None = None, broken: parquet.BrokenGroup | None = None
+) -> Iterator[Chunk]:
+    """The documents of a shard, about batch_bytes of text at once; the first `limit` of them.
+
+    A Parquet row group that cannot be decoded raises BrokenGroup, maybe after some of its rows were given: read again
+    with it as `broken`, which ends the shard before that group, whatever the batches.
+    """
     if limit is None:
-        yield from _read(shard, source, batch_bytes)
+        yield from _read(shard, source, batch_bytes, broken)
         return
     left = limit
-    for chunk in _read(shard, source, batch_bytes):
+    for chunk in _read(shard, source, batch_bytes, broken):
         if chunk.batch.num_rows >= left:
             batch = chunk.batch.slice(0, left)
             last = batch[ROW][-1].as_py() if left else -1
@@ -70,9 +76,9 @@ def read(shard: Shard, source: Source, batch_bytes: int, limit: int | None = Non
         left -= chunk.batch.num_rows
 
 
-def _read(shard: Shard, source: Source, batch_bytes: int) -> Iterator[Chunk]:
+def _read(shard: Shard, source: Source, batch_bytes: int, broken: parquet.BrokenGroup | None) -> Iterator[Chunk]:
     if shard.format == "parquet":
-        yield from _read_parquet(shard, source, batch_bytes)
+        yield from _read_parquet(shard, source, batch_bytes, broken)
     elif shard.format == "jsonl":
         yield from _read_jsonl(shard, source, batch_bytes)
     else:
@@ -91,20 +97,25 @@ def empty(source: Source) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
 
 
-def _read_parquet(shard: Shard, source: Source, batch_bytes: int) -> Iterator[Chunk]:
-    columns = parquet.Columns(source.text, source.id, tuple(source.more))
-    row = 0
+def _read_parquet(
+    shard: Shard, source: Source, batch_bytes: int, broken: parquet.BrokenGroup | None
+) -> Iterator[Chunk]:
     try:
-        with parquet.open_file(shard.path) as file:
-            fault = parquet.text_fault(file.schema_arrow, source.text)
-            if fault is not None:
-                yield _shard_fault(source, fault)
-                return
-            for row, batch in parquet.read_batches(file, columns, batch_bytes):
-                yield _parquet_chunk(row, batch, source)
-                row += batch.num_rows
+        file = parquet.open_file(shard.path)
     except (pa.ArrowException, OSError) as error:
-        yield _shard_fault(source, f"not readable as Parquet ({str(error).splitlines()[0]})", row or None)
+        yield _shard_fault(source, f"not readable as Parquet ({str(error).splitlines()[0]})")
+        return
+    with file:
+        fault = parquet.text_fault(file.schema_arrow, source.text)
+        if fault is not None:
+            yield _shard_fault(source, fault)
+            return
+        columns = parquet.Columns(source.text, source.id, tuple(source.more))
+        groups = broken.group if broken is not None else None
+        for row, batch in parquet.read_batches(file, columns, batch_bytes, groups):
+            yield _parquet_chunk(row, batch, source)
+    if broken is not None:
+        yield _shard_fault(source, f"row group {broken.group} cannot be decoded ({broken.reason})", broken.row)
 
 
 def _parquet_chunk(first_row: int, batch: pa.RecordBatch, source: Source) -> Chunk:

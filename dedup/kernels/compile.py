@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-
-import llvmlite.binding
-import numba
-from numba.core import config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,8 +25,10 @@ def _sources_key() -> str:
     digest = hashlib.blake2b(digest_size=10)
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    import llvmlite.binding  # not Numba: the driver asks whether kernels are warm and starts half a second sooner
+
     cpu = llvmlite.binding.get_host_cpu_name() + llvmlite.binding.get_host_cpu_features().flatten()
-    digest.update(f"{numba.__version__} {sys.version_info[:2]} {cpu}".encode())
+    digest.update(f"{importlib.metadata.version('numba')} {sys.version_info[:2]} {cpu}".encode())
     return digest.hexdigest()
 
 
@@ -70,6 +69,9 @@ def mark_warm() -> None:
 
 def kernel(function: F) -> F:
     """Compile `function` lazily, without the GIL, into the cache; NumPy's rules for division by zero."""
+    import numba
+    from numba.core import config
+
     folder = cache_folder()
     saved = config.CACHE_DIR
     if folder is not None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedup import buffers, drop, exact
-from dedup.io import read
+from dedup.io import parquet, read
 from dedup.io.exchange import ExchangeWriter
 from dedup.io.shards import Shard
 from dedup.near import match
@@ -73,13 +73,29 @@ def scan_shard(
 ) -> dict[str, Any]:
     """Scan one shard; counts of documents, rejected rows and shards, null and empty texts, bytes of text."""
     shard.check_unchanged()
+    try:
+        counts = _scan(folder, progress, shard, work, earlier, None)
+    except parquet.BrokenGroup as broken:
+        counts = _scan(folder, progress, shard, work, earlier, broken)
+    shard.check_unchanged()
+    return counts
+
+
+def _scan(
+    folder: Path,
+    progress: Progress,
+    shard: Shard,
+    work: Work,
+    earlier: Earlier | None,
+    broken: parquet.BrokenGroup | None,
+) -> dict[str, Any]:
     sinks = _Sinks(folder, work, shard.name)
     before = _Before(earlier) if earlier is not None else None
     names = ("documents", "rejected_rows", "rejected_shards", "null_text", "empty_text", "bytes_in")
     counts: dict[str, Any] = dict.fromkeys(names, 0)
     reasons: Counter[str] = Counter()
     functions = [(step, find(step, work.folder)) for step in work.stages]
-    for chunk in read.read(shard, work.source, work.batch_bytes, work.limit):
+    for chunk in read.read(shard, work.source, work.batch_bytes, work.limit, broken):
         sinks.reject(chunk.rejected)
         reasons.update(r.reason for r in chunk.rejected)
         counts["rejected_shards"] += sum(r.is_shard for r in chunk.rejected)
@@ -93,7 +109,6 @@ def scan_shard(
             counts["documents"] += batch.num_rows
         progress(chunk.batch.num_rows, chunk.decoded_bytes)
     sinks.close()
-    shard.check_unchanged()
     return counts | {"rejected_by_reason": dict(reasons)}
 
 
