@@ -45,5 +45,10 @@ def _notes(summary: dict[str, Any]) -> list[str]:
         )
     if summary["null_text"] or summary["empty_text"]:
         notes.append(f"null texts: {summary['null_text']:,}, empty texts: {summary['empty_text']:,}")
+    if summary["representatives_dropped"]:
+        notes.append(
+            f"{summary['representatives_dropped']:,} documents that duplicates had gone for were dropped by a later "
+            "step; see report/representatives_dropped.parquet"
+        )
     notes += [f"rule that never fired: {rule}" for rule in summary["rules_that_never_fired"]]
     return notes

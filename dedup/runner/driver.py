@@ -265,9 +265,7 @@ class _Run:
             if not Path(output.documents).exists():  # published before, but somebody removed it
                 shutil.rmtree(task.folder, ignore_errors=True)
         written = self._tasks("write", tasks, _bytes(plan))
-        reasons = tables.write_documents(
-            self.folder / "report" / "documents.parquet", scanned, duplicates, plan.measures
-        )
+        reasons = tables.write_documents(self.folder / "report", scanned, duplicates, drops, plan.measures)
         return tables.summarize(plan, counts, written, reasons, self.notes)
 
     def _outputs(self, shard: shards.Shard) -> write.Outputs:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -140,17 +140,42 @@ def _local_table(shard: Shard, rows: pa.Table, drops: Drops, base: int, ids: Any
     return pa.table(columns, names=LOCAL.names).cast(LOCAL)
 
 
+class Reasons(NamedTuple):
+    """Documents by drop reason, and how many of them had stood for duplicates that went before them."""
+
+    counts: Counter[str]
+    representatives: int
+
+
 def write_documents(
-    path: Path, scanned: Scanned, duplicates: Sequence[str], measures: Sequence[tuple[str, pa.DataType]]
-) -> Counter[str]:
-    """report/documents.parquet: id, doc_id, drop_reason and every measure of every document; documents by reason."""
+    folder: Path,
+    scanned: Scanned,
+    duplicates: Sequence[str],
+    drops: Sequence[Drops],
+    measures: Sequence[tuple[str, pa.DataType]],
+) -> Reasons:
+    """report/documents.parquet: id, doc_id, drop_reason and every measure of every document.
+
+    report/representatives_dropped.parquet: those of them that a later step dropped although documents had gone for
+    them, with how many.
+    """
     names = [name for name, _ in measures]
-    schema = pa.schema([("id", pa.large_string()), ("doc_id", pa.int64()), (drop.REASON, pa.string()), *measures])
+    common = [("id", pa.large_string()), ("doc_id", pa.int64()), (drop.REASON, pa.string())]
+    schema = pa.schema([*common, *measures])
+    lost_schema = pa.schema([*common, ("stood_for", pa.int64())])
     counts: Counter[str] = Counter()
-    with replacing(path) as temporary:
+    lost = 0
+    twins, stood_for = np.unique(_merged(drops).twins, return_counts=True)
+    with (
+        replacing(folder / "documents.parquet") as temporary,
+        replacing(folder / "representatives_dropped.parquet") as lost_path,
+    ):
         writer = parquet.RowWriter(temporary, schema, sized="id")
+        lost_writer = parquet.RowWriter(lost_path, lost_schema)
+        bases = iter(scanned.bases)
         for shard, scan, local in zip(scanned.shards, scanned.folders, duplicates, strict=True):
             rows = rows_table(scan)
+            base = next(bases)
             if not rows.num_columns:
                 continue
             reasons = _all_reasons(rows, open_table(Path(local)))
@@ -159,8 +184,17 @@ def write_documents(
                     counts[item["values"]] += item["counts"]
             doc_ids = (shard.number << 40) + rows[read.ROW].to_numpy()
             writer.add(pa.table([rows[read.ID], doc_ids, reasons, *(rows[name] for name in names)], schema=schema))
+            low, high = np.searchsorted(twins, [base, base + rows.num_rows])
+            places = pa.array(twins[low:high] - base)
+            gone = pa.table(
+                [rows[read.ID].take(places), doc_ids[places], reasons.take(places), stood_for[low:high]],
+                schema=lost_schema,
+            ).filter(pc.field(drop.REASON).is_valid())
+            lost_writer.add(gone)
+            lost += gone.num_rows
         writer.close()
-    return counts
+        lost_writer.close()
+    return Reasons(counts, lost)
 
 
 def _all_reasons(rows: pa.Table, duplicates: pa.Table) -> Any:
@@ -177,11 +211,13 @@ def summarize(
     plan: Plan,
     scans: Sequence[dict[str, Any]],
     written: Sequence[dict[str, Any]],
-    reasons: Counter[str],
+    found: Reasons,
     notes: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """The numbers of a run, checked: every row read is kept, dropped or rejected."""
     from dedup.errors import RunError
+
+    reasons = found.counts
 
     def total(counts: Sequence[dict[str, Any]], name: str) -> int:
         return int(sum(count[name] for count in counts))
@@ -212,6 +248,7 @@ def summarize(
         "dropped_by_reason": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         "rejected_by_reason": total_rejected(scans),
         "duplicates": {"exact": reasons.get("exact duplicate", 0), "near": near},
+        "representatives_dropped": found.representatives,
         "rules_that_never_fired": [name for _, name in plan.rules if name not in reasons],
         "near": list(notes),
         "exit_code": 1 if shards_rejected or many else 0,

@@ -83,7 +83,8 @@ class _Split:
         }
         kind = twin["kind"] if twin is not None else pa.nulls(len(documents), pa.string())
         reason = pc.binary_join_element_wise(kind.cast(pa.string()), "duplicate", " ")
-        columns[drop.REASON] = pc.coalesce(some[drop.REASON], reason)
+        # A barrier comes first: later passes mark what it dropped with a placeholder only.
+        columns[drop.REASON] = pc.coalesce(reason, some[drop.REASON])
         columns["duplicate_of"] = (
             twin["duplicate_of"] if twin is not None else pa.nulls(len(documents), pa.large_string())
         )
