@@ -1,0 +1,69 @@
+"""Reading what a run wrote, and writing small inputs: helpers of the run-level tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+HOW = ("seconds", "cpu_seconds", "peak_rss_bytes", "workers", "key")  # of summary.json: how it went, not what came out
+NEAR = {"text": "text", "id": "id", "step": [{"dedup": "near"}]}
+
+
+def tree_bytes(folder: Path) -> dict[str, bytes]:
+    """{relative path: bytes} of everything that must not depend on how a run was carried out."""
+    found = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for name in ("documents", "dropped", "rejected")
+        for path in sorted((folder / name).rglob("*"))
+        if path.is_file()
+    }
+    for name in ("duplicates.parquet", "report/documents.parquet"):
+        found[name] = (folder / name).read_bytes()
+    found["report/summary.json"] = json.dumps(what(json.loads((folder / "report/summary.json").read_text()))).encode()
+    return found
+
+
+def what(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary without how long it took and with how many workers."""
+    return {key: value for key, value in summary.items() if key not in HOW}
+
+
+def files(folder: Path) -> list[str]:
+    """Every file below a folder, hidden ones too."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """One JSON object a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def write_parquet(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema | None = None) -> Path:
+    """One row group."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), path)
+    return path
+
+
+def read_documents(folder: Path) -> list[dict[str, Any]]:
+    """Rows of documents/ (JSONL without codec, Parquet) in the order of shards."""
+    rows: list[dict[str, Any]] = []
+    for path in sorted((folder / "documents").rglob("*.*")):
+        if path.suffix == ".parquet":
+            rows += pq.read_table(path).to_pylist()
+        else:
+            rows += [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+    return rows
+
+
+def pairs(result: Any) -> list[tuple[str, str, float | None, str]]:
+    """(id, duplicate_of, similarity, kind) of every duplicate, by id."""
+    table = result.duplicates.select(["id", "duplicate_of", "similarity", "kind"])
+    return sorted(tuple(row.values()) for row in table.to_pylist())
