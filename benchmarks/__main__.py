@@ -1,0 +1,28 @@
+"""Prints one table a benchmark. Rows that we lose, and figures over their bar, stay in the table."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.table import render
+
+NAMES = ("start", "ratio", "kernels", "memory")
+
+
+def main() -> None:
+    """Run the named benchmarks, all without a name."""
+    names = sys.argv[1:] or list(NAMES)
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        sys.exit(f"benchmarks: there is no {unknown[0]!r}; there are {', '.join(NAMES)}")
+    for name in names:
+        module = importlib.import_module(f"benchmarks.{name}")
+        with tempfile.TemporaryDirectory(prefix="dedup-bench-") as folder:
+            print(render(name, module.rows(Path(folder))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

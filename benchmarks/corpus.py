@@ -1,0 +1,99 @@
+"""What benchmarks run on: the real shards of ../shared/data, or where they are absent a corpus of the same shape.
+
+A generated shard has the documents, row groups, columns and bytes of an English one, words of Zipf's frequencies, and
+every twentieth document is an edited copy. Its ratios come out near the real ones but are not the promised figures.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+DOCUMENTS = 15_000  # of a generated shard
+GROUP_ROWS = 2_000
+WORDS = 400  # the mean length of a generated document
+
+
+def english(folder: Path, count: int = 4) -> list[Path]:
+    """The first `count` English Parquet shards; generated into `folder` where there are no real ones."""
+    real = sorted(SHARED.glob("en/*.parquet"))
+    if len(real) >= count:
+        return real[:count]
+    return [generate(folder / f"generated-{i}.parquet", i) for i in range(count)]
+
+
+def everything(folder: Path) -> list[Path]:
+    """All English and Chinese shards, of whatever format."""
+    return sorted([*SHARED.glob("en/en*"), *SHARED.glob("zh/zh*")]) or english(folder, 6)
+
+
+def is_real() -> bool:
+    """Whether the shared corpora are there."""
+    return SHARED.is_dir()
+
+
+def generate(path: Path, seed: int) -> Path:
+    """Write a shard of words drawn by Zipf's law."""
+    random = np.random.default_rng(seed)
+    letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
+    words = ["".join(random.choice(letters, random.integers(2, 11))) for _ in range(30_000)]
+    frequency = 1 / np.arange(1, len(words) + 1)
+    lengths = random.lognormal(np.log(WORDS), 0.8, DOCUMENTS).astype(int) + 20
+    drawn = random.choice(len(words), lengths.sum(), p=frequency / frequency.sum())
+    texts: list[str] = []
+    for i, part in enumerate(np.split(drawn, np.cumsum(lengths)[:-1])):
+        if i % 20 == 19:
+            texts.append(texts[int(random.integers(i))] + " " + words[part[0]])
+        else:
+            texts.append(" ".join(words[j] for j in part))
+    return write(path, texts, f"generated-{seed}")
+
+
+def write(path: Path, texts: list[str], prefix: str) -> Path:
+    """Write a Parquet shard with the columns that the real ones have."""
+    n = len(texts)
+    numbers = [str(i) for i in range(n)]
+    table = pa.table({
+        "id": [f"{prefix}-{i}" for i in numbers], "text": texts, "source": [prefix] * n, "lang": ["en"] * n,
+        "url": [f"https://example.org/{prefix}/{i}" for i in numbers], "date": ["2024-01-01"] * n,
+    })  # fmt: skip
+    pq.write_table(table, path, compression="zstd", row_group_size=GROUP_ROWS)
+    return path
+
+
+def reversed_words(path: Path, folder: Path) -> Path:
+    """A shard of the same shape that duplicates nothing of the first: the words of every text from last to first."""
+    table = pq.read_table(path)
+    texts = [text and " ".join(reversed(text.split(" "))) for text in table["text"].to_pylist()]
+    at = table.schema.get_field_index("text")
+    out = folder / f"reversed-{path.name}"
+    changed = table.set_column(at, table.schema.field(at), pa.array(texts, table.schema.field(at).type))
+    pq.write_table(changed, out, compression="zstd", row_group_size=GROUP_ROWS)
+    return out
+
+
+def as_jsonl_zst(path: Path, folder: Path) -> Path:
+    """The rows of a Parquet shard as JSONL.zst."""
+    out = folder / f"{path.stem}.jsonl.zst"
+    with pq.ParquetFile(path) as file, zstandard.open(out, "wb") as sink:
+        for batch in file.iter_batches(1000):
+            sink.write(b"".join(orjson.dumps(row, default=str) + b"\n" for row in batch.to_pylist()))
+    return out
+
+
+def ten_documents(folder: Path) -> Path:
+    """A small JSONL.gz file."""
+    path = folder / "ten.jsonl"
+    path.write_bytes(b"".join(orjson.dumps({"text": f"a short document, number {i // 2}"}) + b"\n" for i in range(10)))
+    with open(path, "rb") as source, gzip.open(path.with_suffix(".jsonl.gz"), "wb") as sink:
+        shutil.copyfileobj(source, sink)
+    path.unlink()
+    return path.with_suffix(".jsonl.gz")
