@@ -16,6 +16,10 @@ from tests.runs import NEAR, read_documents, write_jsonl
 
 pytestmark = pytest.mark.shared
 
+NO_FOOTER = (
+    "not readable as Parquet (Parquet magic bytes not found in footer. "
+    "Either the file is corrupted or this is not a parquet file.)"
+)
 # name: rows in, rows rejected, shards rejected, null texts, exit code, reasons
 INVALID: dict[str, tuple[int, int, int, int, int, dict[str, int]]] = {
     "bad_crc.jsonl.gz": (200, 0, 1, 0, 1, {"bad gzip checksum": 1}),
@@ -31,8 +35,7 @@ INVALID: dict[str, tuple[int, int, int, int, int, dict[str, int]]] = {
     "jsonl_named_parquet.parquet": (4, 1, 0, 0, 0, {"not JSON": 1}),
     "jsonl_named_txt.txt": (4, 1, 0, 0, 0, {"not JSON": 1}),
     "mixed_schema_dir": (3, 0, 0, 0, 0, {}),
-    "no_footer.parquet": (0, 0, 1, 0, 1, {"not readable as Parquet (Parquet magic bytes not found in footer. Either the "
-                                           "file is corrupted or this is not a parquet file.)": 1}),
+    "no_footer.parquet": (0, 0, 1, 0, 1, {NO_FOOTER: 1}),
     "not_gzip.jsonl.gz": (2, 1, 0, 0, 0, {"not JSON": 1}),  # told by content: JSONL cut at 5,000 bytes
     "not_zstd.jsonl.zst": (2, 1, 0, 0, 0, {"not JSON": 1}),
     "only_newlines.jsonl": (0, 0, 0, 0, 0, {}),
@@ -60,7 +63,8 @@ INVALID: dict[str, tuple[int, int, int, int, int, dict[str, int]]] = {
 VALID = {
     "bom_crlf.jsonl": 3, "dictionary_text.parquet": 3, "edge.jsonl": 89, "edge.jsonl.gz": 89, "edge.jsonl.zst": 89,
     "edge.parquet": 89, "field_order_extra.jsonl": 6, "int_ids.parquet": 2, "large_string.parquet": 2,
-    "multiframe.jsonl.zst": 2, "multimember.jsonl.gz": 2, "one_doc.jsonl": 1, "surrogates.jsonl": 5, "zero_rows.parquet": 0,
+    "multiframe.jsonl.zst": 2, "multimember.jsonl.gz": 2, "one_doc.jsonl": 1, "surrogates.jsonl": 5,
+    "zero_rows.parquet": 0,
 }  # fmt: skip
 KEEP_ALL = {"step": [{"use": "measure.gopher.quality"}]}
 GOOD = [{"id": f"good-{n}", "text": f"the good document {n} beside the broken ones"} for n in range(3)]
