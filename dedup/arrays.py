@@ -29,7 +29,11 @@ def as_texts(texts: Any) -> pa.LargeStringArray:
     elif hasattr(texts, "__arrow_array__") or hasattr(texts, "__arrow_c_array__"):
         array = pa.array(texts)
     else:
-        items = list(texts)
+        try:
+            items = list(texts)
+        except TypeError:
+            kind = type(texts).__name__
+            raise UserError(f"texts is of type {kind}; give a list of str, an Arrow array or a series") from None
         wrong = next((i for i, item in enumerate(items) if not (item is None or isinstance(item, str))), None)
         if wrong is not None:
             raise UserError(f"texts[{wrong}] is of type {type(items[wrong]).__name__}; a text is a str or None")
@@ -44,7 +48,17 @@ def as_texts(texts: Any) -> pa.LargeStringArray:
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
             or pa.types.is_null(kind)):  # fmt: skip
         raise UserError(f"texts is of type {array.type}; texts are strings")
-    return buffers.large_strings(array.cast(kind) if kind != array.type else array)
+    if kind != array.type:
+        array = _decoded(array)
+    return buffers.large_strings(array)
+
+
+def _decoded(array: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+    """The texts of a dictionary; Arrow has no cast for one of string_view, which is what polars gives."""
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    return pa.chunked_array(
+        [chunk.dictionary.cast(pa.large_string()).take(chunk.indices) for chunk in chunks], pa.large_string()
+    )
 
 
 def exact_duplicates(texts: Any) -> pa.Table:
@@ -158,6 +172,8 @@ def signatures(
 
 def shingle_hashes(text: str, shingle: int = 5) -> UInt64s:
     """The sorted distinct 64-bit hashes of a text's shingles; empty for fewer than `shingle` tokens."""
+    if not isinstance(text, str):
+        raise UserError(f"text is of type {type(text).__name__}; it is a str")
     settings = Sketch(shingle=shingle)
     return signing.shingle_sets(*signing.token_hashes(as_texts([text]), settings), settings)[1]
 
