@@ -34,6 +34,20 @@ def bucket_bounds(rows, out):
 
 
 @kernel
+def only_buckets(rows, bounds):
+    """The rows of some buckets without those between them; bounds is changed to where they are then."""
+    kept = np.empty((bounds[:, 1] - bounds[:, 0]).sum(), np.uint64)
+    n = 0
+    for i in range(bounds.shape[0]):
+        begin = n
+        for j in range(bounds[i, 0], bounds[i, 1]):
+            kept[n] = rows[j]
+            n += 1
+        bounds[i, 0], bounds[i, 1] = begin, n
+    return kept
+
+
+@kernel
 def _first_shared_band(a, b, bands, rows):
     """The first band on which two signatures agree; -1 for none."""
     for band in range(bands):

@@ -71,6 +71,7 @@ def find_edges(
     rows = np.sort(rows)
     bounds = np.empty((len(rows) // 2 + 1, 2), np.int64)
     bounds = bounds[: kernels.bucket_bounds(rows, bounds)]
+    rows = kernels.only_buckets(rows, bounds)  # nine of ten rows share their key with no other
     found: list[Edges] = []
     pairs, similarity = np.empty((EDGE_BUFFER, 2), np.uint32), np.empty(EDGE_BUFFER)
     counted = np.zeros(3, np.int64)
@@ -80,9 +81,7 @@ def find_edges(
         until = max(at + 1, int(np.searchsorted(ends, (ends[at - 1] if at else 0) + CHUNK_MEMBERS)))
         chunk = bounds[at:until]
         members = (rows[chunk[0, 0] : chunk[-1, 1]] & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        inside = _inside(chunk)
-        documents = np.unique(members[inside])
-        local = np.searchsorted(documents, members)
+        documents, local = np.unique(members, return_inverse=True)
         sketches = load(documents)
         state, leaders = np.zeros(3, np.int64), np.empty(LEADERS, np.int64)
         while state[0] < len(chunk):
@@ -97,14 +96,6 @@ def find_edges(
     tally.skipped += int(counted[1])
     tally.capped_buckets += int(counted[2])
     return distinct_edges(found)
-
-
-def _inside(chunk: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """True for rows that belong to a bucket, over the stretch from the first to the last."""
-    steps = np.zeros(int(chunk[-1, 1] - chunk[0, 0]) + 1, np.int8)
-    steps[chunk[:, 0] - chunk[0, 0]] += 1
-    steps[chunk[:, 1] - chunk[0, 0]] -= 1
-    return np.cumsum(steps[:-1], dtype=np.int8) > 0
 
 
 def distinct_edges(parts: list[Edges]) -> Edges:

@@ -32,6 +32,7 @@ from dedup.runner.task import Task, key_of
 from dedup.stages import user_module
 
 WARMING = "_DEDUP_WARMING"
+WORKER_BYTES = 64 << 20  # of input files: starting a worker costs as much CPU as some 40 MB
 FOLDERS = ("documents", "dropped", "rejected", "report", "work")
 
 
@@ -290,8 +291,11 @@ def _bytes(plan: Plan) -> int:
 
 
 def _workers(plan: Plan) -> int:
-    asked = plan.recipe.workers or os.cpu_count() or 1
-    return 1 if plan.recipe.executor == "serial" else max(1, min(asked, len(plan.shards)))
+    """As many as asked for; else one a core, each with enough input to be worth its start-up."""
+    if plan.recipe.executor == "serial":
+        return 1
+    worth_it = sum(shard.bytes for shard in plan.shards) // WORKER_BYTES
+    return plan.recipe.workers or max(1, min(os.cpu_count() or 1, worth_it, len(plan.shards)))
 
 
 def _cpu_seconds() -> float:

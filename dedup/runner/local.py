@@ -56,7 +56,7 @@ class Serial:
 
 
 class Local:
-    """Does tasks in up to `workers` processes, started when there are tasks for them."""
+    """Does tasks in so many processes, all started at the first task."""
 
     def __init__(self, workers: int) -> None:
         self._most = workers
@@ -65,7 +65,7 @@ class Local:
 
     def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
         """Do all tasks; a task whose worker died is tried once more, then named."""
-        while len(self._workers) < min(self._most, len(tasks)):
+        while len(self._workers) < self._most:
             self._workers.append(_Worker())
         results: list[Any] = [None] * len(tasks)
         waiting = list(reversed(range(len(tasks))))
