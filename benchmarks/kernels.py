@@ -88,7 +88,7 @@ def _sketch(array: pa.LargeStringArray) -> list[Row]:
         pairs = [_pair(size, seed) for seed in range(PAIRS)]
         total = sum(len(a) + len(b) for a, b in pairs)
         for name, sign in _schemes().items():
-            spent = seconds(lambda sign=sign: [(sign(a), sign(b)) for a, b in pairs], rounds=2)
+            spent = seconds(lambda sign=sign, pairs=pairs: [(sign(a), sign(b)) for a, b in pairs], rounds=2)
             estimates = np.array([np.mean(sign(a) == sign(b)) for a, b in pairs])
             beside = f"estimate of {JACCARD}: sd {estimates.std():.4f}, mean {estimates.mean():.4f}"
             found.append(Row(f"sketch of {size:,}, {name}", spent / total * 1e9, "ns/shingle", beside=beside))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import corpus, memory, ratio, start
+from benchmarks.process import ROOT
 from benchmarks.table import Row, render
 
 real = pytest.mark.skipif(not corpus.is_real(), reason="needs ../shared/data")
@@ -57,3 +60,12 @@ def test_a_table_shows_what_is_over_its_bar() -> None:
         "third    1,000.00  ns\n"
     )
     assert over(rows) == ["another: 5.00 copies, bar 4.5"]
+
+
+def test_a_worker_of_own_stages_imports_neither_pandas_nor_scipy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from dedup.runner.worker import skip_optional_imports as skip; skip(); "
+        "from dedup.warm import warm; warm(); print([n for n in ('pandas', 'scipy', 'numba') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "['numba']\n"

@@ -117,7 +117,8 @@ class _Run:
             return Result(self.folder)
         self._prepare()
         if self.plan.recipe.executor == "local" and self.workers > 1:
-            self.executor = Local(self.workers)
+            own_stages = not any(":" in step.use for step in self.plan.recipe.step)
+            self.executor = Local(self.workers, own_stages=own_stages)
         try:
             warm_kernels(self.plan.recipe, self.show.say)
             with self.show:

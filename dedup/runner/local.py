@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Protocol
 import dedup
 from dedup.errors import DedupError, RunError
 from dedup.runner.task import Task, run_task
+from dedup.runner.worker import OWN_STAGES
 
 Progress = Callable[[int, int], None]
 
@@ -58,15 +59,15 @@ class Serial:
 class Local:
     """Does tasks in so many processes, all started at the first task."""
 
-    def __init__(self, workers: int) -> None:
-        self._most = workers
+    def __init__(self, workers: int, *, own_stages: bool = False) -> None:
+        self._most, self._own_stages = workers, own_stages
         self._workers: list[_Worker] = []
         self._peaks: dict[int, int] = {}
 
     def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
         """Do all tasks; a task whose worker died is tried once more, then named."""
         while len(self._workers) < self._most:
-            self._workers.append(_Worker())
+            self._workers.append(_Worker(self._own_stages))
         results: list[Any] = [None] * len(tasks)
         waiting = list(reversed(range(len(tasks))))
         tried: dict[int, int] = {}
@@ -114,7 +115,7 @@ class Local:
                     "where memory is short, run again with fewer --workers"
                 )
             waiting.append(number)
-        fresh = _Worker()
+        fresh = _Worker(self._own_stages)
         self._workers.append(fresh)
         selector.register(fresh.output, selectors.EVENT_READ, fresh)
         self._feed(fresh, tasks, waiting)
@@ -131,14 +132,17 @@ class Local:
 
 
 class _Worker:
-    """One process and the pipes to it."""
+    """One process and the pipes to it.
 
-    def __init__(self) -> None:
+    own_stages   whether it runs no code of the user
+    """
+
+    def __init__(self, own_stages: bool) -> None:
         home = str(Path(dedup.__file__).parent.parent)
         paths = [home, *(os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dedup.runner.worker"],
+            [sys.executable, "-m", "dedup.runner.worker", *([OWN_STAGES] if own_stages else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -13,9 +13,13 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
+OWN_STAGES = "--own-stages"  # the recipe names no module of the user
+
 
 def main() -> None:
     """Work until the driver closes the pipe."""
+    if OWN_STAGES in sys.argv:
+        skip_optional_imports()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver gets it too and closes the pipe
     results = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a stage prints must not get among the results
@@ -39,6 +43,25 @@ def main() -> None:
         except Exception as error:
             text = f"{task.function}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
             write_frame(results, ("error", RunError(text)))
+
+
+class _Absent:
+    """An import finder to which some packages are not installed."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        """Refuse pandas and SciPy, know nothing of others."""
+        if name in ("pandas", "scipy"):
+            raise ModuleNotFoundError(f"No module named {name!r} in a worker of own stages", name=name)
+
+
+def skip_optional_imports() -> None:
+    """Take pandas and SciPy for absent, in a process that is ours and runs no code of the user.
+
+    The first pa.array() imports pandas to know its series, the first kernel imports SciPy to know its BLAS. No stage
+    of ours has a use for either, and they are 0.4 of 1.4 s of CPU and 43 of 237 MB of a process that has just begun.
+    """
+    sys.meta_path.insert(0, _Absent)
 
 
 def _read_tasks(tasks: queue.SimpleQueue[Any]) -> None:
