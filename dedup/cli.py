@@ -107,10 +107,7 @@ def _one_step(step: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
 
 def _run(recipe: Any, inputs: Any, output: str | None, options: dict[str, Any]) -> None:
     import dedup
-    from dedup.runner.worker import skip_optional_imports
 
-    if isinstance(recipe, dict):  # `near` and `exact`: nothing of the user's runs here
-        skip_optional_imports()
     quiet = options.pop("quiet")
     result = dedup.run(recipe, inputs, output, quiet=quiet, **options)
     if not quiet:
