@@ -155,18 +155,22 @@ def why(output: str, document_id: str, as_json: bool) -> None:
         click.echo(json.dumps(life, ensure_ascii=False, default=str) if as_json else tell(life))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point: a mistake or a fault is one line on stderr, without a traceback."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(arguments, prog_name="dedup", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("dedup: stopped; the same command goes on from here", err=True)
         sys.exit(130)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        message = " ".join(error.format_message().split()).removesuffix(".")
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context else ""
+        click.echo(f"dedup: {message}{hint}", err=True)
+        sys.exit(2)
     except DedupError as error:
         click.echo(f"dedup: {error}", err=True)
         sys.exit(error.exit_code)

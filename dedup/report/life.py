@@ -47,7 +47,10 @@ def _life(
         "duplicate_of": twin.get("duplicate_of"),
         "similarity": twin.get("similarity"),
         "kind": twin.get("kind"),
-        "stands_for": [{k: row[k] for k in ("id", "similarity", "kind")} for row in stands_for.get(number, [])],
+        "verified": twin.get("verified"),
+        "stands_for": [
+            {k: row[k] for k in ("id", "similarity", "kind", "verified")} for row in stands_for.get(number, [])
+        ],
         "measures": shown,
     }
 
@@ -56,20 +59,20 @@ def tell(life: dict[str, Any]) -> str:
     """One document's life for a person."""
     lines = [f"{life['id']}   ({life['shard']}, line {life['row'] + 1})"]
     if life["duplicate_of"] is not None:
-        similarity = (
-            "through a third document" if life["similarity"] is None else f"similarity {life['similarity']:.4f}"
-        )
-        lines.append(f"  dropped: {life['drop_reason']} of {life['duplicate_of']} ({similarity})")
+        lines.append(f"  dropped: {life['drop_reason']} of {life['duplicate_of']} ({_similarity(life)})")
     elif life["drop_reason"] is not None:
         lines.append(f"  dropped: {life['drop_reason']}")
     else:
-        lines.append("  kept")
-    lines += [
-        f"  stands for {twin['id']} ({twin['kind']}, similarity {_number(twin['similarity'])})"
-        for twin in life["stands_for"]
-    ]
+        lines.append("  kept" if life["stands_for"] else "  kept; no document was dropped for it")
+    lines += [f"  stands for {twin['id']} ({twin['kind']}, {_similarity(twin)})" for twin in life["stands_for"]]
     lines += [f"  {name} = {_number(value)}" for name, value in life["measures"].items()]
     return "\n".join(lines)
+
+
+def _similarity(pair: dict[str, Any]) -> str:
+    if pair["similarity"] is None:
+        return "through a third document"
+    return f"{'similarity' if pair['verified'] else 'estimated similarity'} {_number(pair['similarity'])}"
 
 
 def _number(value: Any) -> str:
