@@ -22,8 +22,8 @@ def tree_bytes(folder: Path) -> dict[str, bytes]:
         for path in sorted((folder / name).rglob("*"))
         if path.is_file()
     }
-    for name in ("duplicates.parquet", "report/documents.parquet"):
-        found[name] = (folder / name).read_bytes()
+    for path in (folder / "duplicates.parquet", *sorted((folder / "report").glob("*.parquet"))):
+        found[path.relative_to(folder).as_posix()] = path.read_bytes()
     found["report/summary.json"] = json.dumps(what(json.loads((folder / "report/summary.json").read_text()))).encode()
     return found
 
