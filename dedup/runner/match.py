@@ -56,7 +56,7 @@ def group_exact(
     if gone is not None:
         alive = ~np.load(gone, mmap_mode="r")[documents.astype(np.int64)]
         high, low, order, tie, documents = (column[alive] for column in (high, low, order, tie, documents))
-    ranks = [~documents] if keep == "last" else [order, tie]
+    ranks = {"first": [], "last": [~documents]}.get(keep, [order, tie])
     members, firsts = exact.group_firsts(high, low, ranks, documents.astype(np.int64))
     np.save(folder / "members.npy", np.stack([members, firsts], axis=1))
     progress(len(documents), 0)
