@@ -104,11 +104,18 @@ def _known_columns(shards: Sequence[Shard]) -> dict[str, Any] | None:
             if jsonl_left < 0:
                 continue
         for name, kind in (read.source_columns(shard) or {}).items():
-            if isinstance(kind, set) and isinstance(columns.get(name), set):
-                columns[name] = columns[name] | kind
-            else:
-                columns.setdefault(name, kind)
+            columns[name] = _common_type(columns[name], kind) if name in columns else kind
     return columns or None
+
+
+def _common_type(a: Any, b: Any) -> Any:
+    """What holds the values of both: whole numbers give way to fractions, nothing but null to anything."""
+    if isinstance(a, set) and isinstance(b, set):
+        return a | b
+    if isinstance(a, set) or (isinstance(b, pa.DataType) and pa.types.is_null(a)):
+        a, b = b, a
+    fractions = b == {"number"} or b == {"number", "null"} if isinstance(b, set) else pa.types.is_floating(b)
+    return pa.float64() if fractions and pa.types.is_integer(a) else a
 
 
 def _require_text(recipe: Recipe, columns: dict[str, Any] | None) -> None:
