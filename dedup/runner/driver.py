@@ -121,6 +121,7 @@ class _Run:
             self.executor = Local(self.workers, own_stages=own_stages)
         try:
             warm_kernels(self.plan.recipe, self.show.say)
+            self.begun, self.cpu_begun = time.monotonic(), _cpu_seconds()  # compiling is done once, not by this run
             with self.show:
                 summary = self._passes()
         finally:
