@@ -33,7 +33,6 @@ from dedup.stages import user_module
 
 WARMING = "_DEDUP_WARMING"
 WORKER_BYTES = 64 << 20  # of input files: starting a worker costs as much CPU as some 40 MB
-FOLDERS = ("documents", "dropped", "rejected", "report", "work")
 
 
 def run(
@@ -81,7 +80,7 @@ def _check_output(folder: Path, recipe: Recipe) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"{folder} is a file; the output is a folder")
-    names = {path.name for path in folder.iterdir()} - {".lock"}
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(files.TEMPORARY)} - {".lock"}
     if names and "recipe.toml" not in names:
         raise UserError(f"{folder} is not empty and not the output of a run; choose another output")
     published = names & {"documents", "dropped", "duplicates.parquet"}
@@ -148,10 +147,10 @@ class _Run:
 
     def _prepare(self) -> None:
         (self.folder / "report" / "summary.json").unlink(missing_ok=True)
-        for name in FOLDERS:
-            files.remove_temporary(self.folder / name)
-        self.work.mkdir(exist_ok=True)
+        files.remove_temporary(self.folder)
+        # The recipe first: it tells the next attempt that what else lies here is a run's.
         tables.write_recipe(self.folder / "recipe.toml", tomli_w.dumps(self.plan.recipe.as_dict()))
+        self.work.mkdir(exist_ok=True)
         tables.write_manifest(self.folder / "manifest.parquet", self.plan.shards)
 
     def _tasks(self, name: str, tasks: Sequence[Task], size: int = 0) -> list[dict[str, Any]]:
