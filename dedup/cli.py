@@ -22,9 +22,10 @@ def cli() -> None:
     """Deduplicate and clean training data: every removal verified, written down and reproducible.
 
     \b
-    dedup near data/*.parquet -o out       near duplicates at Jaccard 0.8
-    dedup run configs/quickstart.toml      a whole recipe
-    dedup why out DOCUMENT_ID              why a document went, or what it stands for
+    Examples:
+      dedup near data/sample -o out/similar  near duplicates at Jaccard 0.8
+      dedup run configs/quickstart.toml      a whole recipe
+      dedup why out/quickstart en-30         why a document went, or what it stands for
     """
 
 
@@ -53,7 +54,7 @@ def _run_options(command: Command) -> Command:
 def run(recipe: str, inputs: tuple[str, ...], output: str | None, **options: Any) -> None:
     """Run a recipe.
 
-    Example: dedup run configs/quickstart.toml -i data/sample -o out
+    Example: dedup run configs/quickstart.toml -i data/sample -o out/first
     """
     _run(recipe, list(inputs) or None, output, options)
 
@@ -75,7 +76,7 @@ def near(
 ) -> None:
     """Drop near duplicates, exact ones included.
 
-    Example: dedup near data/*.jsonl.zst -o out --threshold 0.85
+    Example: dedup near data/sample/*.jsonl* -o out/strict --threshold 0.9
     """
     step = {"dedup": "near", "threshold": threshold, "shingle": shingle, "keep": keep}
     _run(_one_step(step, options), list(inputs), output, options)
@@ -93,7 +94,7 @@ def near(
 def exact(inputs: tuple[str, ...], output: str | None, on: tuple[str, ...], keep: str, **options: Any) -> None:
     """Drop documents of equal text, or of equal columns.
 
-    Example: dedup exact data/ -o out --on url
+    Example: dedup exact data/sample/*.parquet -o out/sources --on source
     """
     step = {"dedup": "exact", "keep": keep} | ({"on": list(on)} if on else {})
     _run(_one_step(step, options), list(inputs), output, options)
@@ -147,7 +148,7 @@ def plan(recipe: str, inputs: tuple[str, ...], changes: tuple[str, ...]) -> None
 def why(output: str, document_id: str, as_json: bool) -> None:
     """Tell a document's life: its measures, why it went, what it duplicated, what it stands for.
 
-    Example: dedup why out en-0.jsonl#17
+    Example: dedup why out/quickstart en-30
     """
     from dedup.report.life import lives, tell
 
