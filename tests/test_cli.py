@@ -126,6 +126,13 @@ def test_exact_drops_equal_columns(dedup: Dedup, corpus: Path, tmp_path: Path) -
     assert len(pq.read_table(tmp_path / "out" / "duplicates.parquet")) == len(rows) - len(set(rows))
 
 
+@pytest.mark.xfail(strict=True, reason="plan.py takes a column called id for the id, even where no id is named")
+def test_exact_on_a_column_called_id(dedup: Dedup, corpus: Path, tmp_path: Path) -> None:
+    shard = corpus / "zh-0.parquet"
+    done = dedup("exact", shard, "-o", tmp_path / "out", "--on", "id", "--executor", "serial", "--quiet")
+    assert done == (0, "", "")
+
+
 def test_exact_without_columns_compares_texts(dedup: Dedup, corpus: Path, tmp_path: Path) -> None:
     done = dedup("exact", corpus, "-o", tmp_path / "out", "--executor", "serial", "--limit", 60, "--keep-work")
     assert (done.code, (tmp_path / "out" / "work").is_dir()) == (0, True)
