@@ -263,8 +263,10 @@ class _Run:
             )
             for shard, folder, table, output in zip(plan.shards, scanned.folders, duplicates, outputs, strict=True)
         ]
-        for task, output in zip(tasks, outputs, strict=True):
-            if not Path(output.documents).exists():  # published before, but somebody removed it
+        for task, output, count in zip(tasks, outputs, counts, strict=True):
+            wanted = [output.documents, output.dropped]
+            wanted += [output.rejected] if count["rejected_rows"] or count["rejected_shards"] else []
+            if not all(Path(path).exists() for path in wanted):  # published before, but somebody removed it
                 shutil.rmtree(task.folder, ignore_errors=True)
         written = self._tasks("write", tasks, _bytes(plan))
         reasons = tables.write_documents(self.folder / "report", scanned, duplicates, drops, plan.measures)
