@@ -1,0 +1,333 @@
+"""Killed, starved or disturbed, a run ends with the same bytes when started again, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+import dedup
+from dedup.io.files import locked
+from dedup.runner import tables
+from tests.runs import NEAR, files, tree_bytes, write_jsonl
+
+SEED = 20_240_501
+SCRIPT = "import dedup, sys; dedup.run(sys.argv[1], executor='local', workers=2, keep_work=len(sys.argv) > 2)"
+RECIPE = """
+input = {input!r}
+output = {output!r}
+id = "id"
+[[step]]
+use = "measure.gopher.quality"
+[[step]]
+dedup = "near"
+[[step]]
+use = "drop.when"
+word_count = {{ above = 150 }}
+"""
+WORDS = [
+    "ash",
+    "bay",
+    "cod",
+    "dew",
+    "elm",
+    "fox",
+    "gum",
+    "hay",
+    "ink",
+    "jay",
+    "kit",
+    "log",
+    "map",
+    "nut",
+    "oak",
+    "pea",
+    "rye",
+    "sky",
+    "tin",
+    "urn",
+    "van",
+    "wax",
+    "yak",
+    "zoo",
+]
+
+
+class Job(NamedTuple):
+    """A corpus, and what an uninterrupted run over it left: bytes, files, and how many tasks it had."""
+
+    input: Path
+    tree: dict[str, bytes]
+    layout: list[str]
+    tasks: int
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    folder = tmp_path_factory.mktemp("faults")
+    rng = random.Random(SEED)
+    originals = [[rng.choice(WORDS) for _ in range(rng.randint(60, 160))] for _ in range(1_200)]
+    for shard in range(6):
+        rows = []
+        for n in range(400):
+            words = list(rng.choice(originals))
+            words[rng.randrange(len(words))] = rng.choice(WORDS)
+            rows.append({"id": f"{shard}-{n}", "text": " ".join(words)})
+        write_jsonl(folder / "in" / f"{shard}.jsonl", rows)
+    start(folder / "in", folder / "out").wait()
+    tree, layout = tree_bytes(folder / "out"), files(folder / "out")
+    start(folder / "in", folder / "kept", "keep work").wait()
+    return Job(folder / "in", tree, layout, done(folder / "kept"))
+
+
+def start(input: Path, output: Path, *more: str) -> subprocess.Popen[bytes]:
+    """The driver of a run, in a process group of its own."""
+    recipe = output.parent / f"{output.name}.toml"
+    recipe.write_text(RECIPE.format(input=str(input), output=str(output)))
+    command = [sys.executable, "-c", SCRIPT, str(recipe), *more]
+    return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
+
+
+def done(output: Path) -> int:
+    """How many tasks of a run are done."""
+    return sum("done.json" in names for _, _, names in os.walk(output / "work"))  # folders are renamed meanwhile
+
+
+def interrupt(driver: subprocess.Popen[bytes], output: Path, tasks: int, seconds: float, *, tree: bool) -> None:
+    """Kill the driver, or the whole tree, some seconds after so many tasks are done; await its workers' end."""
+    while done(output) < tasks and driver.poll() is None:
+        pause(driver, 0.005)
+    pause(driver, seconds)
+    try:
+        workers = psutil.Process(driver.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        workers = []
+    if driver.poll() is None:
+        if tree:
+            os.killpg(driver.pid, signal.SIGKILL)
+        else:
+            driver.kill()
+    driver.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert (len(gone), alive) == (len(workers), [])
+
+
+def pause(driver: subprocess.Popen[bytes], seconds: float) -> None:
+    try:
+        driver.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def check_killed_run_ends_alike(job: Job, tmp_path: Path, kills: int) -> None:
+    rng = random.Random(SEED + kills)
+    for number in range(kills):
+        output = tmp_path / f"out-{number}"
+        moment = rng.randrange(job.tasks)
+        interrupt(start(job.input, output), output, moment, rng.uniform(0, 0.05), tree=number % 2 == 0)
+        assert start(job.input, output).wait() == 0
+        assert tree_bytes(output) == job.tree, (number, moment)
+        assert files(output) == job.layout, (number, moment)
+        assert not (output / "work").exists()
+
+
+def test_a_run_killed_and_started_again_ends_with_the_same_bytes(job: Job, tmp_path: Path) -> None:
+    """Once the whole tree, once the driver alone: its workers end within seconds."""
+    assert job.tasks == 28  # scan, exact, edges, join, fetch, represent, scan, write: 6 + 1 + 1 + 1 + 6 + 1 + 6 + 6
+    check_killed_run_ends_alike(job, tmp_path, 2)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_ten_random_moments_ends_with_the_same_bytes(job: Job, tmp_path: Path, seeded: bool) -> None:
+    check_killed_run_ends_alike(job, tmp_path, 3 if seeded else 10)
+
+
+def test_a_second_attempt_does_not_repeat_what_the_first_had_done(job: Job, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    interrupt(start(job.input, output), output, int(job.tasks * 0.8), 0.0, tree=True)
+    before = {path: path.stat().st_mtime_ns for path in (output / "work").rglob("done.json")}
+    assert len(before) >= int(job.tasks * 0.8)
+    assert start(job.input, output, "keep work").wait() == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert done(output) == job.tasks
+    assert tree_bytes(output) == job.tree
+
+
+def test_a_damaged_intermediate_is_made_again(job: Job, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert start(job.input, output, "keep work").wait() == 0
+    (output / "report" / "summary.json").unlink()
+    for name in ("rows.arrow", "sketches.bin"):
+        (path,) = (output / "work" / "pass-0" / "scan-00003").glob(name)
+        path.write_bytes(path.read_bytes()[:-1])
+    assert start(job.input, output).wait() == 0
+    assert tree_bytes(output) == job.tree
+
+
+def test_a_published_file_that_somebody_removed_is_written_again(job: Job, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert start(job.input, output, "keep work").wait() == 0
+    (output / "report" / "summary.json").unlink()
+    (output / "documents" / "2.jsonl").unlink()
+    (output / "dropped" / "4.jsonl.parquet").unlink()
+    assert start(job.input, output).wait() == 0
+    assert tree_bytes(output) == job.tree
+
+
+# Workers that die
+
+DIES = """
+import os, pathlib
+
+def deadly(batch, *, marker, times):
+    seen = pathlib.Path(marker)
+    deaths = len(seen.read_text()) if seen.exists() else 0
+    if "kill me" in batch["text"].to_pylist() and deaths < times:
+        seen.write_text("x" * (deaths + 1))
+        os.kill(os.getpid(), 9)
+    return batch
+"""
+
+
+def deadly(tmp_path: Path, times: int) -> dict[str, Any]:
+    """A recipe whose stage kills its worker so many times at shard 1."""
+    (tmp_path / "deadly_rules.py").write_text(DIES)
+    for number, text in enumerate(["a", "kill me", "b"]):
+        write_jsonl(tmp_path / "in" / f"{number}.jsonl", [{"text": text}])
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f'[[step]]\nuse = "deadly_rules:deadly"\nmarker = {str(tmp_path / "deaths")!r}\ntimes = {times}\n'
+    )
+    return {
+        "recipe": recipe,
+        "input": str(tmp_path / "in"),
+        "output": tmp_path / "out",
+        "executor": "local",
+        "workers": 2,
+    }
+
+
+def test_a_task_whose_worker_was_killed_once_is_tried_again(tmp_path: Path) -> None:
+    result = dedup.run(**deadly(tmp_path, 1))
+    assert (result.summary["documents_kept"], (tmp_path / "deaths").read_text()) == (3, "x")
+
+
+def test_a_task_that_kills_two_workers_is_named(tmp_path: Path) -> None:
+    arguments = deadly(tmp_path, 2)
+    with pytest.raises(dedup.DedupError) as caught:
+        dedup.run(**arguments)
+    task = tmp_path / "out" / "work" / "pass-0" / "scan-00001"
+    assert str(caught.value) == (
+        f"a worker ended twice (signal 9) at dedup.runner.scan:scan_shard in {task}; "
+        "where memory is short, run again with fewer --workers"
+    )
+    assert psutil.Process().children(recursive=True) == []
+    assert dedup.run(**arguments).summary["documents_kept"] == 3
+    assert not (tmp_path / "out" / ".lock").exists()
+
+
+@pytest.mark.parametrize("left", [".tmp-123-recipe.toml", ".lock"])
+def test_a_run_killed_before_its_first_file_can_be_started_again(left: str, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "in.jsonl", [{"id": "0", "text": "a"}])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / left).write_text("half")
+    assert dedup.run(NEAR, str(path), tmp_path / "out", executor="serial").summary["documents_kept"] == 1
+    assert [name for name in files(tmp_path / "out") if name.startswith(".")] == []
+
+
+def test_a_stage_that_raises_stops_the_run_and_is_named(tmp_path: Path, executor: dict[str, Any]) -> None:
+    (tmp_path / "bad_rules.py").write_text("def bad(batch):\n    return batch if not batch.num_rows else 1 / 0\n")
+    (tmp_path / "recipe.toml").write_text('[[step]]\nuse = "bad_rules:bad"\n')
+    for number in range(2):
+        write_jsonl(tmp_path / "in" / f"{number}.jsonl", [{"text": "a"}])
+    with pytest.raises(Exception, match="division by zero"):
+        dedup.run(tmp_path / "recipe.toml", str(tmp_path / "in"), tmp_path / "out", **executor)
+    assert [name for name in files(tmp_path / "out") if "documents" in name or ".lock" in name] == []
+
+
+# A changing input, a full disk, two runs
+
+
+def disturb(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Do something between the last scan and the writing of shards."""
+    write_duplicates = tables.write_duplicates
+
+    def disturbed(*arguments: Any) -> Any:
+        action()
+        return write_duplicates(*arguments)
+
+    monkeypatch.setattr(tables, "write_duplicates", disturbed)
+
+
+def test_an_input_that_changes_between_scan_and_writing_is_refused_by_name(
+    tmp_path: Path, executor: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        write_jsonl(tmp_path / "in" / f"{number}.jsonl", [{"id": f"{number}", "text": "same"}])
+    changed = tmp_path / "in" / "1.jsonl"
+    disturb(monkeypatch, lambda: write_jsonl(changed, [{"id": "1", "text": "other"}]))
+    with pytest.raises(
+        dedup.DedupError, match=f"{changed}: changed during the run; run again, nothing of it was published"
+    ):
+        dedup.run(NEAR, str(tmp_path / "in"), tmp_path / "out", **executor)
+    assert not (tmp_path / "out" / "documents" / "1.jsonl").exists()
+    monkeypatch.undo()
+    result = dedup.run(NEAR, str(tmp_path / "in"), tmp_path / "out", **executor)
+    assert result.summary["documents_kept"] == 2
+
+
+def test_an_input_that_vanishes_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_jsonl(tmp_path / "in" / "0.jsonl", [{"id": "0", "text": "same"}])
+    disturb(monkeypatch, path.unlink)
+    with pytest.raises(dedup.DedupError, match=f"{path}: vanished during the run; put it back and run again"):
+        dedup.run(NEAR, str(path), tmp_path / "out", executor="serial")
+
+
+LIMITED = (
+    "import dedup, resource, sys\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    "try:\n"
+    "    dedup.run(sys.argv[1], executor=sys.argv[2], workers=2)\n"
+    "except dedup.DedupError as error:\n"
+    "    print(error, file=sys.stderr)\n"
+    "    sys.exit(error.exit_code)\n"
+)
+
+
+def test_a_file_that_cannot_grow_is_one_line_and_a_rerun_goes_on(
+    job: Job, tmp_path: Path, executor: dict[str, Any]
+) -> None:
+    """As on a full disk: a limit on the size of files stands in for it."""
+    output = tmp_path / "out"
+    recipe = tmp_path / "out.toml"
+    recipe.write_text(RECIPE.format(input=str(job.input), output=str(output)))
+    command = [sys.executable, "-c", LIMITED, str(recipe), executor["executor"]]
+    failed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert failed.returncode == 4
+    assert failed.stderr.count("\n") == 1
+    assert "File too large; the same command goes on from here" in failed.stderr
+    assert start(job.input, output).wait() == 0
+    assert tree_bytes(output) == job.tree
+    assert files(output) == job.layout
+
+
+def test_two_runs_into_one_output_exclude_each_other(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "in.jsonl", [{"id": "0", "text": "a"}])
+    output = tmp_path / "out"
+    output.mkdir()
+    with (
+        locked(output),
+        pytest.raises(dedup.DedupError, match="out: another run is writing there; wait for it or choose") as e,
+    ):
+        dedup.run(NEAR, str(path), output, executor="serial")
+    assert e.value.exit_code == 2
+    assert files(output) == []
+    assert dedup.run(NEAR, str(path), output, executor="serial").summary["documents_kept"] == 1
