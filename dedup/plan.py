@@ -65,7 +65,7 @@ def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
             break
         except _NeedsColumnError as missing:
             if columns is None or missing.column not in columns or missing.column in wanted:
-                known = [*(columns or {}), *source.schema().names]
+                known = {name for name in (*(columns or {}), *missing.known) if not name.startswith("_")}
                 raise RecipeError(
                     f"{missing.label}: no step makes a column {missing.column!r} and no shard has it; "
                     f"{nearest(missing.column, known)}"
@@ -149,9 +149,11 @@ def _run_type(kind: Any) -> pa.DataType:
 
 
 class _NeedsColumnError(Exception):
-    def __init__(self, label: str, column: str) -> None:
+    """A step names a column that the batch does not have; `known` are those it has."""
+
+    def __init__(self, label: str, column: str, known: Sequence[str]) -> None:
         super().__init__(label, column)
-        self.label, self.column = label, column
+        self.label, self.column, self.known = label, column, known
 
 
 def _dry_run(recipe: Recipe, passes: Sequence[Pass], source: read.Source) -> list[tuple[str, pa.DataType]]:
@@ -177,11 +179,12 @@ def _dry_stage(step: Step, stage: Stage, batch: pa.RecordBatch) -> pa.RecordBatc
         result = stage(batch, **step.settings)
     except KeyError as error:
         quoted = re.search(r'"([^"]+)"|\'([^\']+)\'', str(error))
-        raise _NeedsColumnError(step.label, quoted[1] or quoted[2] if quoted else str(error)) from None
+        name = quoted[1] or quoted[2] if quoted else str(error)
+        raise _NeedsColumnError(step.label, name, batch.schema.names) from None
     except RecipeError as error:
         missing = re.match(r"there is no column '([^']+)'", str(error))
         if missing:
-            raise _NeedsColumnError(step.label, missing[1]) from None
+            raise _NeedsColumnError(step.label, missing[1], batch.schema.names) from None
         raise RecipeError(f"{step.label}: {error}") from None
     except DedupError:
         raise
@@ -199,7 +202,7 @@ def _check_barrier(step: Step, batch: pa.RecordBatch, recipe: Recipe) -> None:
     for name in [*([column] if column else []), *(step.settings.get("on") or [])]:
         inside = read.TEXT if name == recipe.text else read.ID if name == recipe.id else name
         if inside not in batch.schema.names:
-            raise _NeedsColumnError(step.label, name)
+            raise _NeedsColumnError(step.label, name, batch.schema.names)
     try:
         exact.check_order(step.settings["keep"], batch.schema)
     except RecipeError as error:

@@ -671,6 +671,8 @@ def test_an_output_around_the_input_is_refused(small: Path) -> None:
         ({"step": [{"dedup": "near", "keep": "highest:scroe"}]}, "step[0] (near): no step makes a column 'scroe' and no shard has it; did you mean 'score'?"),  # noqa: E501
         ({"step": [{"dedup": "exact", "on": "urll"}]}, "step[0] (exact): no step makes a column 'urll' and no shard has it; did you mean 'url'?"),  # noqa: E501
         ({"step": [{"use": "drop.when", "word_count": {"below": 5}}]}, "step[0] (drop.when): no step makes a column 'word_count' and no shard has it; "),  # noqa: E501
+        ({"step": [{"use": "measure.gopher.quality"}, {"use": "drop.when", "word_cont": {"below": 5}}]}, "step[1] (drop.when): no step makes a column 'word_cont' and no shard has it; did you mean 'word_count'?"),  # noqa: E501
+        ({"step": [{"use": "drop.when", "zzzzz": {"below": 5}}]}, "step[0] (drop.when): no step makes a column 'zzzzz' and no shard has it; known: drop_reason, id, score, text, url"),  # noqa: E501
         ({"step": [{"use": "drop.when", "score": {"bellow": 5}}]}, "step[0] (drop.when): score has no bound 'bellow'; did you mean 'below'?"),  # noqa: E501
         ({"step": [{"use": "drop.when", "url": {"below": 5}}]}, "step[0] (drop.when): url is of type large_string; below needs a column of numbers"),  # noqa: E501
         ({"step": [{"use": "drop.when", "dedup": "near"}]}, 'step[0] has to say either use = "..." or dedup = "exact" or "near"'),  # noqa: E501
