@@ -64,8 +64,13 @@ def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
             measures = _dry_run(recipe, passes, source)
             break
         except _NeedsColumnError as missing:
-            if columns is None or missing.column not in columns or missing.column in wanted:
-                known = {name for name in (*(columns or {}), *missing.known) if not name.startswith("_")}
+            if columns is None:
+                raise RecipeError(
+                    f"{missing.label}: no step makes a column {missing.column!r}, and no shard is known that could have "
+                    "it; give the input with -i"
+                ) from None
+            if missing.column not in columns or missing.column in wanted:
+                known = {name for name in (*columns, *missing.known) if not name.startswith("_")}
                 raise RecipeError(
                     f"{missing.label}: no step makes a column {missing.column!r} and no shard has it; "
                     f"{nearest(missing.column, known)}"
@@ -201,6 +206,9 @@ def _check_barrier(step: Step, batch: pa.RecordBatch, recipe: Recipe) -> None:
     _, _, column = step.settings["keep"].partition(":")
     for name in [*([column] if column else []), *(step.settings.get("on") or [])]:
         inside = read.TEXT if name == recipe.text else read.ID if name == recipe.id else name
+        for role, used in ((read.TEXT, recipe.text), (read.ID, recipe.id)):
+            if name == role and used not in (None, name):
+                raise RecipeError(f"{step.label}: inside a run the column {used!r} is called {role!r}; name {used!r}")
         if inside not in batch.schema.names:
             raise _NeedsColumnError(step.label, name, batch.schema.names)
     try:

@@ -33,7 +33,11 @@ class Source:
         """The schema of a batch."""
         names = [(ROW, pa.int64()), (TEXT, pa.large_string())]
         names += [(ID, pa.large_string())] if self.id is not None else []
-        return pa.schema([*names, *((name, kind) for name, kind in self.more.items() if name != ID)])
+        return pa.schema([*names, *self.further().items()])
+
+    def further(self) -> dict[str, pa.DataType]:
+        """Columns beside text and id; one that is called `id` gives way to the user's id."""
+        return {name: kind for name, kind in self.more.items() if self.id is None or name != ID}
 
 
 class Rejected(NamedTuple):
@@ -136,7 +140,7 @@ def _parquet_chunk(first_row: int, batch: pa.RecordBatch, source: Source) -> Chu
 
 def _wanted(source: Source) -> list[tuple[str, pa.DataType]]:
     named = [(source.id, pa.large_string())] if source.id is not None else []
-    return [*named, *((name, kind) for name, kind in source.more.items() if name != ID)]
+    return [*named, *source.further().items()]
 
 
 def _as_type(batch: pa.RecordBatch, path: str, kind: pa.DataType) -> pa.Array:
@@ -176,7 +180,7 @@ def _joined(chunks: list[Chunk]) -> Chunk:
 
 
 def _jsonl_chunks(shard: Shard, source: Source, block_bytes: int) -> Iterator[Chunk]:
-    more = {name: kind for name, kind in source.more.items() if name != ID}
+    more = source.further()
     for lines in jsonl.read_lines(shard.path, shard.codec, block_bytes):
         if isinstance(lines, jsonl.Tail):
             yield _shard_fault(source, lines.reason, lines.row, lines.offset, lines.raw)
