@@ -66,8 +66,8 @@ def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
         except _NeedsColumnError as missing:
             if columns is None:
                 raise RecipeError(
-                    f"{missing.label}: no step makes a column {missing.column!r}, and no shard is known that could have "
-                    "it; give the input with -i"
+                    f"{missing.label}: no step makes a column {missing.column!r}, and no shard is known that could "
+                    "have it; give the input with -i"
                 ) from None
             if missing.column not in columns or missing.column in wanted:
                 known = {name for name in (*columns, *missing.known) if not name.startswith("_")}
