@@ -56,9 +56,14 @@ def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
     passes = _passes(recipe.step)
     columns = _known_columns(shards)
     _require_text(recipe, columns)
-    wanted = {name: columns.get(name) for name in _named_columns(recipe)} if columns is not None else {}
+    compared = _named_columns(recipe)
+    wanted = {name: columns.get(name) for name in compared} if columns is not None else {}
     while True:
-        more = {name: _run_type(wanted[name]) for name in wanted if name != recipe.id and wanted[name] is not None}
+        more = {
+            name: _run_type(kinds, exact=name in compared)
+            for name, kinds in wanted.items()
+            if name != recipe.id and kinds is not None
+        }
         source = read.Source(recipe.text, recipe.id, more)
         try:
             measures = _dry_run(recipe, passes, source)
@@ -99,9 +104,9 @@ def _passes(steps: Sequence[Step]) -> tuple[Pass, ...]:
     return (*passes, Pass(tuple(stages), tuple(barriers)))
 
 
-def _known_columns(shards: Sequence[Shard]) -> dict[str, Any] | None:
-    """Columns that any shard shows, with a type or JSON type names; None where no shard shows any."""
-    columns: dict[str, Any] = {}
+def _known_columns(shards: Sequence[Shard]) -> dict[str, set[Any]] | None:
+    """Columns that any shard shows, with their Arrow types and JSON type names; None where no shard shows any."""
+    columns: dict[str, set[Any]] = {}
     jsonl_left = PROBED_JSONL_SHARDS
     for shard in shards:
         if shard.format == "jsonl":
@@ -109,28 +114,19 @@ def _known_columns(shards: Sequence[Shard]) -> dict[str, Any] | None:
             if jsonl_left < 0:
                 continue
         for name, kind in (read.source_columns(shard) or {}).items():
-            columns[name] = _common_type(columns[name], kind) if name in columns else kind
+            columns.setdefault(name, set()).update(kind if isinstance(kind, set) else {kind})
     return columns or None
 
 
-def _common_type(a: Any, b: Any) -> Any:
-    """What holds the values of both: whole numbers give way to fractions, nothing but null to anything."""
-    if isinstance(a, set) and isinstance(b, set):
-        return a | b
-    if isinstance(a, set) or (isinstance(b, pa.DataType) and pa.types.is_null(a)):
-        a, b = b, a
-    fractions = b == {"number"} or b == {"number", "null"} if isinstance(b, set) else pa.types.is_floating(b)
-    return pa.float64() if fractions and pa.types.is_integer(a) else a
-
-
-def _require_text(recipe: Recipe, columns: dict[str, Any] | None) -> None:
+def _require_text(recipe: Recipe, columns: dict[str, set[Any]] | None) -> None:
     if columns is None:
         return
     for role, name in (("text", recipe.text), ("id", recipe.id)):
         if name is not None and name not in columns:
             raise UserError(f"no shard has the {role} column {name!r}; {nearest(name, columns)}")
-    if recipe.id is not None and isinstance(columns[recipe.id], pa.DataType) and pa.types.is_nested(columns[recipe.id]):
-        raise UserError(f"the id column {recipe.id!r} is of type {columns[recipe.id]}; ids are text or numbers")
+    for kind in columns[recipe.id] if recipe.id is not None else ():
+        if not isinstance(kind, str) and pa.types.is_nested(kind):
+            raise UserError(f"the id column {recipe.id!r} is of type {kind}; ids are text or numbers")
 
 
 def _named_columns(recipe: Recipe) -> list[str]:
@@ -141,16 +137,25 @@ def _named_columns(recipe: Recipe) -> list[str]:
     return [name for name in names if name not in (recipe.text, read.TEXT)]
 
 
-def _run_type(kind: Any) -> pa.DataType:
-    """The type that a source column has in a run."""
-    if isinstance(kind, set):
-        kinds = kind - {"null"}
-        if kinds == {"number"}:
-            return pa.float64()
-        return pa.bool_() if kinds == {"boolean"} else pa.large_string()
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.large_string() if pa.types.is_string(kind) else kind
+def _run_type(kinds: set[Any], *, exact: bool) -> pa.DataType:
+    """The type that a source column has in a run, from the Arrow types and JSON type names seen of it.
+
+    exact   it is compared for equality: numbers that JSON may write with any number of digits stay text
+    """
+    names = {kind for kind in kinds if isinstance(kind, str)} - {"null"}
+    types = {_plain(kind) for kind in kinds if not isinstance(kind, str)} - {pa.null()}
+    if not names and len(types) == 1:
+        return types.pop()
+    if not exact and names <= {"number"} and all(pa.types.is_integer(t) or pa.types.is_floating(t) for t in types):
+        return pa.float64()
+    if names <= {"boolean"} and types <= {pa.bool_()}:
+        return pa.bool_()
+    return pa.large_string()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.large_string() if pa.types.is_string(kind) or pa.types.is_string_view(kind) else kind
 
 
 class _NeedsColumnError(Exception):
@@ -211,6 +216,9 @@ def _check_barrier(step: Step, batch: pa.RecordBatch, recipe: Recipe) -> None:
                 raise RecipeError(f"{step.label}: inside a run the column {used!r} is called {role!r}; name {used!r}")
         if inside not in batch.schema.names:
             raise _NeedsColumnError(step.label, name, batch.schema.names)
+        kind = batch.schema.field(inside).type
+        if pa.types.is_nested(kind):
+            raise RecipeError(f"{step.label}: {name!r} is of type {kind}; only plain values can be compared")
     try:
         exact.check_order(step.settings["keep"], batch.schema)
     except RecipeError as error:

@@ -84,7 +84,7 @@ class Recipe:
 def load(
     source: str | os.PathLike[str] | Mapping[str, Any],
     *,
-    input: str | Sequence[str] | None = None,
+    input: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     output: str | os.PathLike[str] | None = None,
     changes: Sequence[str] = (),
     fill_output: bool = False,
@@ -97,7 +97,8 @@ def load(
     """
     data, folder = _read(source)
     if input is not None:
-        data["input"] = [input] if isinstance(input, str) else [str(item) for item in input]
+        inputs = [input] if isinstance(input, str | os.PathLike) else input
+        data["input"] = [os.fspath(item) for item in inputs]
     if output is not None:
         data["output"] = os.fspath(output)
     data |= {key: value for key, value in overrides.items() if value is not None}

@@ -6,6 +6,7 @@ the recipe needs, all under one name and type whatever the shard calls them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -153,10 +154,15 @@ def _as_type(batch: pa.RecordBatch, path: str, kind: pa.DataType) -> pa.Array:
         values = values.cast(values.type.value_type)
     if values.type == kind:
         return values
-    try:
-        return values.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.nulls(batch.num_rows, kind)
+    numeric = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+    if numeric or not pa.types.is_floating(kind):
+        try:
+            return values.cast(kind, safe=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            pass
+    if pa.types.is_large_string(kind):  # lists and structs, as their JSON text
+        return pa.array([None if v is None else json.dumps(v, default=str) for v in values.to_pylist()], kind)
+    return pa.nulls(batch.num_rows, kind)
 
 
 def _read_jsonl(shard: Shard, source: Source, batch_bytes: int) -> Iterator[Chunk]:

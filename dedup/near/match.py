@@ -21,7 +21,7 @@ DOCUMENT_BITS = 20  # of an exchange row; a segment has at most 2^20 documents
 SEGMENT_DOCUMENTS = 1 << 16
 BUCKET_CAP = 20_000
 LEADERS = 64
-CHUNK_MEMBERS = 1 << 16  # bucket members whose signatures are in memory at once: 32 MiB at 256 slots
+CHUNK_MEMBERS = 1 << 15  # bucket members whose signatures are in memory at once: 32 MiB at 256 slots
 EDGE_BUFFER = 1 << 20
 
 

@@ -37,7 +37,7 @@ WORKER_BYTES = 64 << 20  # of input files: starting a worker costs as much CPU a
 
 def run(
     recipe: str | os.PathLike[str] | Mapping[str, Any],
-    input: str | Sequence[str] | None = None,
+    input: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
     changes: Sequence[str] = (),
@@ -67,6 +67,7 @@ def run(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.locked(folder):
+            _check_output(folder, loaded)  # again: a run that held the lock may have published since
             return _Run(plan, folder, limit, keep_work, progress.make(quiet)).run()
     except OSError as error:
         raise RunError(

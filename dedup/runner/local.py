@@ -23,6 +23,7 @@ from dedup.runner.task import Task, run_task
 from dedup.runner.worker import OWN_STAGES
 
 Progress = Callable[[int, int], None]
+PATIENCE_SECONDS = 10  # for a worker to notice that its pipe is closed
 
 
 class Executor(Protocol):
@@ -168,7 +169,11 @@ class _Worker:
                 pipe.close()
             except OSError:
                 continue
-        self.process.wait()
+        try:
+            self.process.wait(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 def write_frame(file: BinaryIO, message: Any) -> None:

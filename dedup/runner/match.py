@@ -26,8 +26,8 @@ from dedup.recipe import Step
 from dedup.runner.scan import Changes, rows_table
 from dedup.runner.task import Progress
 
-GROUP_SHINGLES = 4 << 20  # shingles of the components that one task decides: 32 MiB
-FETCH_SEGMENT = 4 << 20  # shingles written as one segment
+GROUP_SHINGLES = 2 << 20  # shingles of the components that one task decides: 16 MiB
+FETCH_SEGMENT = 2 << 20  # shingles written as one segment
 
 
 def group_exact(

@@ -703,3 +703,24 @@ def test_the_recipe_as_run_has_every_default_and_gives_the_same(small: Path) -> 
         True
     ] * 4
     assert what(json.loads((small / "out/report/summary.json").read_text()))["documents_in"] == 8
+
+
+def test_large_numbers_in_json_are_compared_by_all_their_digits(tmp_path, executor):
+    """As doubles 9007199254740993 and ...992 are one number; as keys they are two."""
+    lines = [
+        f'{{"text": "text number {i}", "n": {n}}}' for i, n in enumerate([2**53, 2**53 + 1, 2**53, 10**30, 10**30 + 1])
+    ]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text("\n".join(lines))
+    result = dedup.run({"step": [{"dedup": "exact", "on": "n"}]}, tmp_path / "in", tmp_path / "out", **executor)
+    assert result.duplicates["id"].to_pylist() == ["a.jsonl#2"]
+
+
+def test_a_column_compared_across_formats_has_one_type(tmp_path, executor):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "b.jsonl").write_text('{"text": "one", "n": 7}\n{"text": "two", "n": "8"}\n')
+    pq.write_table(pa.table({"text": ["three", "four"], "n": [7, 9]}), tmp_path / "in" / "a.parquet")
+    result = dedup.run({"step": [{"dedup": "exact", "on": "n"}]}, tmp_path / "in", tmp_path / "out", **executor)
+    assert result.duplicates.select(["id", "duplicate_of"]).to_pylist() == [
+        {"id": "b.jsonl#0", "duplicate_of": "a.parquet#0"}
+    ]
