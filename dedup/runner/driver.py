@@ -132,6 +132,7 @@ class _Run:
             "peak_rss_bytes": own_peak_rss_bytes() + self.executor.peak_rss_bytes(),
             "workers": self.workers,
             "version": dedup.__version__,
+            "files_written": _published(self.folder),
             "key": self.key,
         }
         if not self.keep_work:
@@ -141,10 +142,10 @@ class _Run:
 
     def _is_finished(self) -> bool:
         try:
-            done: bool = Result(self.folder).summary["key"] == self.key
-        except (UserError, KeyError):
+            summary = Result(self.folder).summary
+        except UserError:
             return False
-        return done
+        return summary.get("key") == self.key and summary.get("files_written") == _published(self.folder)
 
     def _prepare(self) -> None:
         (self.folder / "report" / "summary.json").unlink(missing_ok=True)
@@ -288,6 +289,11 @@ def _remove_strangers(folder: Path, outputs: Sequence[write.Outputs]) -> None:
         for path in (folder / name).rglob("*"):
             if path.is_file() and str(path) not in wanted:
                 path.unlink()
+
+
+def _published(folder: Path) -> int:
+    """How many files of rows an output holds; somebody may have removed some."""
+    return sum(path.is_file() for name in ("documents", "dropped", "rejected") for path in (folder / name).rglob("*"))
 
 
 def _bytes(plan: Plan) -> int:

@@ -724,3 +724,13 @@ def test_a_column_compared_across_formats_has_one_type(tmp_path, executor):
     assert result.duplicates.select(["id", "duplicate_of"]).to_pylist() == [
         {"id": "b.jsonl#0", "duplicate_of": "a.parquet#0"}
     ]
+
+
+def test_a_finished_run_whose_files_were_removed_is_done_again(tmp_path, executor):
+    write_jsonl(tmp_path / "in" / "a.jsonl", [{"text": "one"}, {"text": "two"}])
+    arguments = ({"step": [{"dedup": "near"}]}, tmp_path / "in", tmp_path / "out")
+    dedup.run(*arguments, **executor)
+    written = (tmp_path / "out" / "documents" / "a.jsonl").read_bytes()
+    (tmp_path / "out" / "documents" / "a.jsonl").unlink()
+    dedup.run(*arguments, **executor)
+    assert (tmp_path / "out" / "documents" / "a.jsonl").read_bytes() == written
