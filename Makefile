@@ -19,7 +19,7 @@ run: $(BIN)/dedup
 	$(BIN)/dedup run configs/quickstart.toml
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto
 
 slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
