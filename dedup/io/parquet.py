@@ -204,11 +204,11 @@ def _replaced(values: Any, rows: npt.NDArray[np.int64], texts: Any) -> Any:
 class RowWriter:
     """Writes a table of the run in row groups of fixed size, however its rows arrive.
 
-    A group ends after 65,536 rows or with the row that completes 16 MiB of `sized` values.
+    A group ends after 65,536 rows or with the row that completes 4 MiB of `sized` values.
     """
 
     ROWS = 1 << 16
-    BYTES = 16 << 20
+    BYTES = 4 << 20
 
     def __init__(self, path: Path, schema: pa.Schema, sized: str | None = None) -> None:
         self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=ZSTD_LEVEL)

@@ -21,8 +21,8 @@ from dedup.plan import bands_of
 from dedup.recipe import Step
 from dedup.runner.task import Task, key_of
 
-EXACT_ROWS = 512 << 10  # rows of one partition: 20 MiB of exact keys, 16 MiB of band keys
-BAND_ROWS = 2 << 20
+EXACT_ROWS = 512 << 10  # rows of one partition: 20 MiB of exact keys, 4 MiB of band keys
+BAND_ROWS = 512 << 10
 EXACT, NEAR = 0, 1
 
 
