@@ -7,6 +7,8 @@ closes and the worker ends with it.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import pickle
 import resource
@@ -67,6 +69,7 @@ class Local:
 
     def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
         """Do all tasks; a task whose worker died is tried once more, then named."""
+        give_back_memory()
         while len(self._workers) < self._most:
             self._workers.append(_Worker(self._own_stages))
         results: list[Any] = [None] * len(tasks)
@@ -217,6 +220,15 @@ def guarded(task: Task, progress: Progress) -> dict[str, Any]:
         raise RunError(
             f"{task.function}: out of memory; run again with fewer --workers or smaller batch_bytes"
         ) from error
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system: allocators keep it, and the peaks of unlike tasks would add up."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):  # glibc only
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def own_peak_rss_bytes() -> int:

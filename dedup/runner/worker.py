@@ -29,7 +29,7 @@ def main() -> None:
     import pyarrow as pa
 
     from dedup.errors import DedupError, RunError
-    from dedup.runner.local import guarded, own_peak_rss_bytes, write_frame
+    from dedup.runner.local import give_back_memory, guarded, own_peak_rss_bytes, write_frame
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
@@ -37,6 +37,7 @@ def main() -> None:
         task = tasks.get()
         try:
             counts = guarded(task, lambda documents, size: write_frame(results, ("progress", documents, size)))
+            give_back_memory()
             write_frame(results, ("done", counts, own_peak_rss_bytes()))
         except DedupError as error:
             write_frame(results, ("error", error))
