@@ -210,6 +210,8 @@ def read_texts(
                 if low < high:
                     texts, _ = parquet.readable_texts(parquet.column(batch, source.text))
                     yield texts.take(pa.array(rows[low:high] - first))
+                if high == len(rows):
+                    break  # what follows is not wanted, and may be the group that cannot be decoded
         return
     for lines in jsonl.read_lines(shard.path, shard.codec):
         if isinstance(lines, jsonl.Tail):
