@@ -57,6 +57,15 @@ def texts(array: pa.Array | pa.ChunkedArray) -> Texts:
     return Texts(frozen(offsets), frozen(data), validity(array))
 
 
+def with_replaced(array: pa.Array, places: Int64s, values: pa.Array) -> pa.Array:
+    """The array with the values at some places replaced; `values` is of its type."""
+    if not len(places):
+        return array
+    indices = np.arange(len(array))
+    indices[places] = len(array) + np.arange(len(places))
+    return pa.concat_arrays([array, values]).take(pa.array(indices))
+
+
 def validity(array: pa.Array) -> npt.NDArray[np.bool_] | None:
     """True where a value is there; None if none is missing."""
     if array.null_count == 0:

@@ -193,9 +193,7 @@ def _replaced(values: Any, rows: npt.NDArray[np.int64], texts: Any) -> Any:
     plain = pa.large_binary() if "binary" in str(kind) else pa.large_string()
     old = values.cast(kind.value_type).cast(plain) if pa.types.is_dictionary(kind) else values.cast(plain)
     old = old.combine_chunks() if isinstance(old, pa.ChunkedArray) else old
-    indices = np.arange(len(values))
-    indices[rows] = len(values) + np.arange(len(rows))
-    merged = pa.concat_arrays([old, texts.cast(plain)]).take(pa.array(indices))
+    merged = buffers.with_replaced(old, rows, texts.cast(plain))
     if pa.types.is_dictionary(kind):
         return merged.cast(kind.value_type).dictionary_encode().cast(kind)
     return merged.cast(kind)

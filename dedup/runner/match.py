@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dedup import exact
+from dedup import buffers, exact
 from dedup.buffers import Int64s
 from dedup.io import read
 from dedup.io.exchange import read_partition
@@ -200,11 +200,7 @@ def _fetch_texts(
     done = 0
     for texts in read.read_texts(shard, source, rows, batch_bytes):
         part = slice(done, done + len(texts))
-        places, changed = changes.at(documents[part])
-        if len(places):
-            indices = np.arange(len(texts))
-            indices[places] = len(texts) + np.arange(len(places))
-            texts = pa.concat_arrays([texts, changed]).take(pa.array(indices))
+        texts = buffers.with_replaced(texts, *changes.at(documents[part]))
         offsets, tokens = signing.token_hashes(texts, settings)
         writer.add(documents[part], groups[part], *signing.shingle_sets(offsets, tokens, settings))
         progress(len(texts), texts.nbytes)

@@ -189,7 +189,6 @@ class _Sinks:
 
     def __init__(self, folder: Path, work: Work, name: str) -> None:
         self._folder, self._work, self._name = folder, work, name
-        self._exact = [step for step in work.barriers if step.kind == "exact"]
         self._near = next((step for step in work.barriers if step.kind == "near"), None)
         self._rows: Any = None
         self._changed = pa.ipc.new_file(str(folder / "changed.arrow"), CHANGED)
@@ -198,7 +197,6 @@ class _Sinks:
         self._bands = ExchangeWriter(folder / "bands.bin", 1) if self._near else None
         self._sketches = signing.SketchWriter(folder / "sketches.bin") if self._near else None
         self._shingles: list[Any] = []
-        self._schema: pa.Schema | None = None
 
     def reject(self, rejected: Sequence[read.Rejected]) -> None:
         if rejected:
@@ -329,12 +327,7 @@ class Changes:
 
     def over(self, texts: Any, first: int) -> Any:
         """The texts of documents from `first` on as the stages left them."""
-        places, changed = self.within(first, len(texts))
-        if not len(places):
-            return texts
-        indices = np.arange(len(texts))
-        indices[places] = len(texts) + np.arange(len(places))
-        return pa.concat_arrays([buffers.large_strings(texts), changed]).take(pa.array(indices))
+        return buffers.with_replaced(buffers.large_strings(texts), *self.within(first, len(texts)))
 
     def at(self, documents: Any) -> tuple[Any, Any]:
         """(places within `documents` that are changed, their texts); documents ascending."""

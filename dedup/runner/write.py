@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dedup import drop
+from dedup import buffers, drop
 from dedup.errors import RunError
 from dedup.io import jsonl, parquet, read
 from dedup.io.files import replacing
@@ -242,20 +242,11 @@ def _write_jsonl(
             wanted = np.zeros(n, np.bool_)
             wanted[places[~kept]] = True
             parsed = jsonl.parse(lines, text=source.text, id=None, columns={}, keep=wanted)
-            yield documents, _overlaid(split.changes, documents, parsed.columns["text"])
+            yield documents, buffers.with_replaced(parsed.columns["text"], *split.changes.at(documents))
         progress(last - first, len(lines.data))
         if split.last_row is not None and lines.first_row + n > split.last_row:
             break
     writer.close()
-
-
-def _overlaid(changes: scan.Changes, documents: Any, texts: Any) -> Any:
-    places, changed = changes.at(documents)
-    if not len(places):
-        return texts
-    indices = np.arange(len(texts))
-    indices[places] = len(texts) + np.arange(len(places))
-    return pa.concat_arrays([texts, changed]).take(pa.array(indices))
 
 
 def _write_lines(
