@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import zstandard
 
@@ -20,6 +21,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 DOCUMENTS = 15_000  # of a generated shard
 GROUP_ROWS = 2_000
 WORDS = 400  # the mean length of a generated document
+SHORT = 400  # characters of a short document
 
 
 def english(folder: Path, count: int = 4) -> list[Path]:
@@ -69,15 +71,29 @@ def write(path: Path, texts: list[str], prefix: str) -> Path:
     return path
 
 
-def reversed_words(path: Path, folder: Path) -> Path:
-    """A shard of the same shape that duplicates nothing of the first: the words of every text from last to first."""
-    table = pq.read_table(path)
-    texts = [text and " ".join(reversed(text.split(" "))) for text in table["text"].to_pylist()]
-    at = table.schema.get_field_index("text")
-    out = folder / f"reversed-{path.name}"
-    changed = table.set_column(at, table.schema.field(at), pa.array(texts, table.schema.field(at).type))
-    pq.write_table(changed, out, compression="zstd", row_group_size=GROUP_ROWS)
+def short(folder: Path, count: int) -> list[Path]:
+    """Shards of the first SHORT characters of English texts, in every four of them other letters for the old ones."""
+    out = []
+    shards = english(folder)
+    for n in range(count):
+        out.append(folder / f"short-{n:03}.parquet")
+        table = pq.read_table(shards[n % 4])
+        at = table.schema.get_field_index("text")
+        cut = pc.utf8_slice_codeunits(table["text"].combine_chunks().cast(pa.large_string()), 0, SHORT)
+        changed = _other_letters(cut, n // 4).cast(table.schema.field(at).type)
+        table = table.set_column(at, table.schema.field(at), changed)
+        pq.write_table(table, out[-1], compression="zstd", row_group_size=GROUP_ROWS)
     return out
+
+
+def _other_letters(texts: pa.LargeStringArray, places: int) -> pa.LargeStringArray:
+    """Every ASCII letter replaced by the one so many places later."""
+    table = np.arange(256, dtype=np.uint8)
+    for first in b"Aa":
+        table[first : first + 26] = first + (np.arange(26) + places) % 26
+    validity, offsets, data = texts.buffers()
+    changed = table[np.frombuffer(data, np.uint8)]
+    return pa.LargeStringArray.from_buffers(len(texts), offsets, pa.py_buffer(changed), validity, texts.null_count)
 
 
 def as_jsonl_zst(path: Path, folder: Path) -> Path:

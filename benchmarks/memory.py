@@ -1,8 +1,8 @@
 """Peak memory of a run as PSS summed over its process tree, sampled from outside every 50 ms.
 
 PSS counts a page that n processes share as a n-th in each, so that the sum over the tree is what the run really takes.
-The growth is that from two to six shards of one shape, and it is judged over the noise: how far the peaks of the same
-run lie apart. Under some 140,000 documents a peak also grows until the first partition of band keys is full.
+The growth is that from FEW to MANY shards of short documents that duplicate nothing of each other's: so many
+documents that what is held for each shows over the noise of some 10 MiB.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from benchmarks.table import Row
 
 EVERY = 0.05  # seconds
 WORKERS = 2
-ROUNDS = 2
+FEW, MANY = 8, 64  # shards
 PEAK_BAR, GROWTH_BAR = 1.5, 64.0
 
 
 def rows(folder: Path) -> list[Row]:
-    """The peak over all English and Chinese shards in GiB, and the growth from 2 to 6 shards in bytes a document."""
+    """The peak over all English and Chinese shards in GiB, and the growth with the number of shards."""
     inputs = corpus.everything(folder)
     beside = f"{len(inputs)} shards, {WORKERS} workers, PSS"
     return [
@@ -37,16 +37,12 @@ def rows(folder: Path) -> list[Row]:
 
 
 def growth(folder: Path) -> Row:
-    """Growth of the peak with the number of shards, less the noise, in bytes a document."""
-    real = corpus.english(folder)
-    six = [*real, *(corpus.reversed_words(path, folder) for path in real[:2])]
-    documents = sum(pq.read_metadata(path).num_rows for path in six[2:])
-    few = [peak_pss("near", six[:2], folder / "out") for _ in range(ROUNDS)]
-    many = [peak_pss("near", six, folder / "out") for _ in range(ROUNDS)]
-    noise = max(max(few) - min(few), max(many) - min(many))
-    grown = min(many) - min(few)
-    beside = f"2 to 6 shards: {grown / 2**20:+.0f} MiB, noise {noise / 2**20:.0f} MiB"
-    return Row("growth, near", max(grown - noise, 0) / documents, "bytes/document", GROWTH_BAR, beside)
+    """Growth of the peak with the number of shards, in bytes a document."""
+    shards = corpus.short(folder, MANY)
+    documents = sum(pq.read_metadata(path).num_rows for path in shards[FEW:])
+    few, many = (peak_pss("near", shards[:n], folder / "out") for n in (FEW, MANY))
+    beside = f"{FEW} to {MANY} shards, {documents:,} documents more: {(many - few) / 2**20:+.0f} MiB"
+    return Row("growth, near", max(many - few, 0) / documents, "bytes/document", GROWTH_BAR, beside)
 
 
 def peak_pss(command: str, inputs: Sequence[Path], output: Path, workers: int = WORKERS) -> int:

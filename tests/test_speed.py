@@ -54,7 +54,6 @@ def test_memory_stays_under_its_bar(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.shared
 @real
-@pytest.mark.xfail(reason="issue 2, item 5: buffers of the driver still fill between two and six shards", strict=False)
 def test_memory_does_not_grow_with_shards(tmp_path: Path) -> None:
     assert over([memory.growth(tmp_path)]) == []
 
