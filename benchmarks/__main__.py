@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.table import render
 
-NAMES = ("start", "ratio", "kernels", "memory")
+NAMES = ("start", "ratio", "kernels", "memory", "resume")
 
 
 def main() -> None:

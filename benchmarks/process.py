@@ -21,11 +21,17 @@ class Cost(NamedTuple):
     seconds: float
 
 
-def start(arguments: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+def start(arguments: Sequence[str | Path], *, new_session: bool = False) -> subprocess.Popen[bytes]:
     """Start `python ARGUMENTS` with this repository's package, its output discarded."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=new_session,
+    )
 
 
 def cost(arguments: Sequence[str | Path]) -> Cost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -158,6 +159,7 @@ def why(output: str, document_id: str, as_json: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: a mistake or a fault is one line on stderr, without a traceback."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy starts one a core at import; we take no products
     try:
         cli.main(arguments, prog_name="dedup", standalone_mode=False)
     except click.exceptions.Abort:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import corpus, memory, ratio, start
+from benchmarks import corpus, memory, ratio, resume, start
 from benchmarks.process import ROOT
 from benchmarks.table import Row, render
 
@@ -56,6 +56,13 @@ def test_memory_stays_under_its_bar(tmp_path: Path) -> None:
 @real
 def test_memory_does_not_grow_with_shards(tmp_path: Path) -> None:
     assert over([memory.growth(tmp_path)]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@real
+def test_a_run_killed_at_four_fifths_costs_at_most_half_again(tmp_path: Path) -> None:
+    assert over(resume.rows(tmp_path)) == []
 
 
 def test_a_table_shows_what_is_over_its_bar() -> None:

@@ -16,15 +16,17 @@ import selectors
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import dedup
 from dedup.errors import DedupError, RunError
-from dedup.runner.task import Task, run_task
+from dedup.runner.task import Task, finished, run_task
 from dedup.runner.worker import OWN_STAGES
 
 Progress = Callable[[int, int], None]
+ONE_THREAD = "OPENBLAS_NUM_THREADS"  # NumPy starts one a core at import, for products that we do not take
 PATIENCE_SECONDS = 10  # for a worker to notice that its pipe is closed
 
 
@@ -60,7 +62,7 @@ class Serial:
 
 
 class Local:
-    """Does tasks in so many processes, all started at the first task."""
+    """Does tasks in at most so many processes."""
 
     def __init__(self, workers: int, *, own_stages: bool = False) -> None:
         self._most, self._own_stages = workers, own_stages
@@ -68,12 +70,16 @@ class Local:
         self._peaks: dict[int, int] = {}
 
     def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
-        """Do all tasks; a task whose worker died is tried once more, then named."""
+        """Do all tasks; a task whose worker died is tried once more, then named.
+
+        What an earlier attempt did is looked up here: a worker starts only for a task that is left.
+        """
         give_back_memory()
-        while len(self._workers) < self._most:
+        with ThreadPoolExecutor(self._most) as threads:  # files are hashed outside the interpreter's lock
+            results: list[Any] = list(threads.map(finished, tasks))
+        waiting = [number for number in reversed(range(len(tasks))) if results[number] is None]
+        while len(self._workers) < min(self._most, len(waiting)):
             self._workers.append(_Worker(self._own_stages))
-        results: list[Any] = [None] * len(tasks)
-        waiting = list(reversed(range(len(tasks))))
         tried: dict[int, int] = {}
         with selectors.DefaultSelector() as selector:
             for worker in self._workers:
@@ -144,7 +150,7 @@ class _Worker:
     def __init__(self, own_stages: bool) -> None:
         home = str(Path(dedup.__file__).parent.parent)
         paths = [home, *(os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path), ONE_THREAD: "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dedup.runner.worker", *([OWN_STAGES] if own_stages else [])],
             stdin=subprocess.PIPE,

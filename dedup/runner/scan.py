@@ -9,6 +9,7 @@ rejected.arrow  what was rejected
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ def scan_shard(
     try:
         counts = _scan(folder, progress, shard, work, earlier, None)
     except parquet.BrokenGroup as broken:
+        for path in folder.iterdir():  # some batches of the broken group may be in them
+            path.unlink()
         counts = _scan(folder, progress, shard, work, earlier, broken)
     shard.check_unchanged()
     return counts
@@ -89,7 +92,18 @@ def _scan(
     earlier: Earlier | None,
     broken: parquet.BrokenGroup | None,
 ) -> dict[str, Any]:
-    sinks = _Sinks(folder, work, shard.name)
+    with contextlib.closing(_Sinks(folder, work, shard.name)) as sinks:
+        return _fill(sinks, progress, shard, work, earlier, broken)
+
+
+def _fill(
+    sinks: _Sinks,
+    progress: Progress,
+    shard: Shard,
+    work: Work,
+    earlier: Earlier | None,
+    broken: parquet.BrokenGroup | None,
+) -> dict[str, Any]:
     before = _Before(earlier) if earlier is not None else None
     names = ("documents", "rejected_rows", "rejected_shards", "null_text", "empty_text", "bytes_in")
     counts: dict[str, Any] = dict.fromkeys(names, 0)
@@ -108,7 +122,6 @@ def _scan(
             sinks.add(batch, original, counts["documents"])
             counts["documents"] += batch.num_rows
         progress(chunk.batch.num_rows, chunk.decoded_bytes)
-    sinks.close()
     return counts | {"rejected_by_reason": dict(reasons)}
 
 

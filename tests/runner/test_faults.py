@@ -17,6 +17,8 @@ import pytest
 import dedup
 from dedup.io.files import locked
 from dedup.runner import tables
+from dedup.runner.local import Local, Serial
+from dedup.runner.task import Task
 from tests.runs import NEAR, files, tree_bytes, write_jsonl
 
 SEED = 20_240_501
@@ -159,6 +161,27 @@ def test_a_second_attempt_does_not_repeat_what_the_first_had_done(job: Job, tmp_
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert done(output) == job.tasks
     assert tree_bytes(output) == job.tree
+
+
+def test_no_worker_starts_for_tasks_that_are_done(tmp_path: Path) -> None:
+    tasks = [
+        Task(
+            "dedup.runner.match:join_components",
+            str(tmp_path / str(n)),
+            str(n),
+            {"edges": [], "scans": [], "bases": [0]},
+        )
+        for n in range(3)
+    ]
+    counts = Serial().map(tasks[:2], lambda documents, size: None)
+    executor = Local(2)
+    try:
+        assert executor.map(tasks[:2], lambda documents, size: None) == counts
+        assert psutil.Process().children() == []
+        executor.map(tasks, lambda documents, size: None)
+        assert len(psutil.Process().children()) == 1  # one was left to do
+    finally:
+        executor.close()
 
 
 def test_a_damaged_intermediate_is_made_again(job: Job, tmp_path: Path) -> None:

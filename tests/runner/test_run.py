@@ -734,3 +734,48 @@ def test_a_finished_run_whose_files_were_removed_is_done_again(tmp_path, executo
     (tmp_path / "out" / "documents" / "a.jsonl").unlink()
     dedup.run(*arguments, **executor)
     assert (tmp_path / "out" / "documents" / "a.jsonl").read_bytes() == written
+
+
+# Parquet shards of which a part cannot be decoded
+
+
+def spoil(path: Path, group: int, share: float) -> None:
+    """Overwrite the end of the text column of a row group, `share` of it, with zeros."""
+    place = pq.read_metadata(path).row_group(group).column(1)
+    end = place.data_page_offset + place.total_compressed_size
+    size = int(place.total_compressed_size * share)
+    whole = bytearray(path.read_bytes())
+    whole[end - size : end] = bytes(size)
+    path.write_bytes(whole)
+
+
+def test_of_a_shard_with_a_broken_row_group_near_duplicates_before_it_are_found(
+    tmp_path: Path, executor: dict[str, Any]
+) -> None:
+    """Their texts are fetched from the shard again, and reading on would meet the group that cannot be decoded."""
+    long = " ".join(f"word{n}" for n in range(200))
+    rows = [{"id": str(n), "text": f"{long} {n}" if n < 4 else f"{n} of the third group"} for n in range(6)]
+    path = tmp_path / "in" / "0.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2, use_dictionary=False)
+    spoil(path, 2, 1.0)
+    write_jsonl(tmp_path / "in" / "1.jsonl", [{"id": "6", "text": "another shard"}])
+    result = dedup.run(NEAR, str(tmp_path / "in"), tmp_path / "out", **executor)
+    assert [(gone, twin) for gone, twin, *_ in pairs(result)] == [("1", "0"), ("2", "0"), ("3", "0")]
+    assert [row["id"] for row in read_documents(tmp_path / "out")] == ["0", "6"]
+    assert (result.summary["shards_rejected"], result.exit_code) == (1, 1)
+
+
+def test_of_a_row_group_that_breaks_after_some_batches_nothing_is_left(
+    tmp_path: Path, executor: dict[str, Any]
+) -> None:
+    rows = [{"id": str(n), "text": f"{n} " * 300} for n in range(1_000)]
+    path = tmp_path / "in" / "0.parquet"
+    path.parent.mkdir()
+    small_pages: dict[str, Any] = {"use_dictionary": False, "data_page_size": 4096, "write_batch_size": 16}
+    pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd", **small_pages)
+    spoil(path, 0, 0.5)
+    write_jsonl(tmp_path / "in" / "1.jsonl", [{"id": "6", "text": "another shard"}])
+    result = dedup.run(NEAR | {"batch_bytes": 65536}, str(tmp_path / "in"), tmp_path / "out", **executor)
+    assert [row["id"] for row in read_documents(tmp_path / "out")] == ["6"]
+    assert (result.summary["documents_in"], result.summary["shards_rejected"]) == (1, 1)
