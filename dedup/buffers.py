@@ -36,14 +36,18 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return view
 
 
+def one_chunk(array: Any) -> Any:
+    """The same values as one plain array."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # of some types, and of no chunk at all
+        array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
+    return array
+
+
 def large_strings(array: pa.Array | pa.ChunkedArray) -> pa.LargeStringArray:
     """The same texts as one large_string array without an offset overflow at 2 GiB."""
-    if isinstance(array, pa.ChunkedArray):
-        array = array.cast(pa.large_string()).combine_chunks()
-        if isinstance(array, pa.ChunkedArray):
-            array = array.chunk(0) if array.num_chunks else pa.array([], pa.large_string())
-        return array
-    return array if array.type == pa.large_string() else array.cast(pa.large_string())
+    return one_chunk(array if array.type == pa.large_string() else array.cast(pa.large_string()))
 
 
 def texts(array: pa.Array | pa.ChunkedArray) -> Texts:

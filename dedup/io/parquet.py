@@ -110,8 +110,7 @@ def column(batch: pa.RecordBatch | pa.Table, path: str) -> Any:
 
 def readable_texts(values: Any) -> tuple[pa.LargeStringArray, npt.NDArray[np.bool_]]:
     """(texts as large_string, True where a text could be read); bytes that are not UTF-8 become null."""
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
+    values = buffers.one_chunk(values)
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     readable = np.ones(len(values), np.bool_)
@@ -183,7 +182,7 @@ def _with_member(array: Any, path: Sequence[str], rows: npt.NDArray[np.int64], t
     members = [array.field(i) for i in range(array.type.num_fields)]
     at = array.type.get_field_index(path[0])
     changed = _with_member(members[at], path[1:], rows, texts)
-    members[at] = changed.combine_chunks() if isinstance(changed, pa.ChunkedArray) else changed
+    members[at] = buffers.one_chunk(changed)
     return pa.StructArray.from_arrays(members, fields=list(array.type), mask=array.is_null())
 
 
@@ -192,8 +191,7 @@ def _replaced(values: Any, rows: npt.NDArray[np.int64], texts: Any) -> Any:
     kind = values.type
     plain = pa.large_binary() if "binary" in str(kind) else pa.large_string()
     old = values.cast(kind.value_type).cast(plain) if pa.types.is_dictionary(kind) else values.cast(plain)
-    old = old.combine_chunks() if isinstance(old, pa.ChunkedArray) else old
-    merged = buffers.with_replaced(old, rows, texts.cast(plain))
+    merged = buffers.with_replaced(buffers.one_chunk(old), rows, texts.cast(plain))
     if pa.types.is_dictionary(kind):
         return merged.cast(kind.value_type).dictionary_encode().cast(kind)
     return merged.cast(kind)

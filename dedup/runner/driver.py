@@ -259,7 +259,6 @@ class _Run:
                     "source": plan.source,
                     "measures": plan.measures,
                     "outputs": output,
-                    "batch_bytes": plan.recipe.batch_bytes,
                     "limit": self.limit,
                 },
             )

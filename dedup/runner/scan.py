@@ -145,7 +145,7 @@ class _Before:
         rows = self.rows.slice(first, batch.num_rows)
         for field_ in rows.schema:
             if not field_.name.startswith("_") and field_.name != read.ID:
-                batch = drop.set_column(batch, field_.name, _one_chunk(rows[field_.name]))
+                batch = drop.set_column(batch, field_.name, buffers.one_chunk(rows[field_.name]))
         low, high = np.searchsorted(self.dropped, [first, first + batch.num_rows])
         gone = np.zeros(batch.num_rows, np.bool_)
         gone[self.dropped[low:high] - first] = True
@@ -326,7 +326,7 @@ class Changes:
 
     def __init__(self, folder: Path) -> None:
         table = open_table(folder / "changed.arrow")
-        self._documents = _one_chunk(table["document"]).to_numpy() if table.num_rows else np.zeros(0, np.int64)
+        self._documents = buffers.one_chunk(table["document"]).to_numpy() if table.num_rows else np.zeros(0, np.int64)
         self._table = table
 
     def __len__(self) -> int:
@@ -350,10 +350,3 @@ class Changes:
         if not len(hits):
             return hits, pa.array([], pa.large_string())
         return hits, buffers.large_strings(self._table["text"].take(pa.array(found[hits])))
-
-
-def _one_chunk(values: Any) -> Any:
-    values = values.combine_chunks()
-    if isinstance(values, pa.ChunkedArray):
-        values = values.chunk(0) if values.num_chunks else pa.array([], values.type)
-    return values

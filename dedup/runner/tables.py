@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dedup import drop
+from dedup import buffers, drop
 from dedup.io import parquet, read
 from dedup.io.files import replacing
 from dedup.io.shards import Shard
@@ -65,10 +65,13 @@ def count_reasons(folders: Sequence[str]) -> Counter[str]:
     for folder in folders:
         rows = rows_table(folder)
         if rows.num_columns:
-            for item in pc.value_counts(rows[drop.REASON]).to_pylist():
-                if item["values"] is not None:
-                    counts[item["values"]] += item["counts"]
+            counts.update(_counted(rows[drop.REASON]))
     return counts
+
+
+def _counted(reasons: Any) -> dict[str, int]:
+    counted = pc.value_counts(reasons).to_pylist()
+    return {item["values"]: item["counts"] for item in counted if item["values"] is not None}
 
 
 def write_duplicates(output: Path, folder: Path, scanned: Scanned, drops: Sequence[Drops]) -> list[str]:
@@ -111,13 +114,9 @@ def _names(scanned: Scanned, twins: Any, bases: Any) -> tuple[Any, Any]:
         low, high = np.searchsorted(twins, [base, until])
         if low < high:
             some = rows_table(scan).select([read.ID, read.ROW]).take(pa.array(twins[low:high] - base))
-            ids.append(some[read.ID].combine_chunks())
+            ids.append(buffers.one_chunk(some[read.ID]))
             numbers.append((shard.number << 40) + some[read.ROW].to_numpy())
-    return (twins, pa.concat_arrays([_flat(item) for item in ids])), np.concatenate(numbers)
-
-
-def _flat(array: Any) -> Any:
-    return array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    return (twins, pa.concat_arrays(ids)), np.concatenate(numbers)
 
 
 def _local_table(shard: Shard, rows: pa.Table, drops: Drops, base: int, ids: Any, numbers: Any) -> pa.Table:
@@ -179,9 +178,7 @@ def write_documents(
             if not rows.num_columns:
                 continue
             reasons = _all_reasons(rows, open_table(Path(local)))
-            for item in pc.value_counts(reasons).to_pylist():
-                if item["values"] is not None:
-                    counts[item["values"]] += item["counts"]
+            counts.update(_counted(reasons))
             doc_ids = (shard.number << 40) + rows[read.ROW].to_numpy()
             writer.add(pa.table([rows[read.ID], doc_ids, reasons, *(rows[name] for name in names)], schema=schema))
             low, high = np.searchsorted(twins, [base, base + rows.num_rows])

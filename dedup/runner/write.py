@@ -104,7 +104,6 @@ def write_shard(
     source: read.Source,
     measures: tuple[tuple[str, pa.DataType], ...],
     outputs: Outputs,
-    batch_bytes: int,
     limit: int | None,
 ) -> dict[str, Any]:
     """Write documents/, dropped/ and rejected/ of one shard; counts of kept and dropped documents and bytes."""
@@ -118,7 +117,7 @@ def write_shard(
     with replacing(Path(outputs.documents)) as kept_path, replacing(Path(outputs.dropped)) as dropped_path:
         dropped = parquet.RowWriter(dropped_path, schema, sized="text")
         writer = _write_parquet if shard.format == "parquet" else _write_jsonl
-        for documents, texts in writer(kept_path, shard, split, source, batch_bytes, counts, progress):
+        for documents, texts in writer(kept_path, shard, split, source, counts, progress):
             dropped.add(split.dropped(documents, texts, schema))
             counts["dropped"] += len(documents)
         dropped.close()
@@ -166,7 +165,6 @@ def _write_parquet(
     shard: Shard,
     split: _Split,
     source: read.Source,
-    batch_bytes: int,
     counts: dict[str, int],
     progress: Progress,
 ) -> Dropped:
@@ -219,7 +217,6 @@ def _write_jsonl(
     shard: Shard,
     split: _Split,
     source: read.Source,
-    batch_bytes: int,
     counts: dict[str, int],
     progress: Progress,
 ) -> Dropped:
