@@ -7,6 +7,7 @@ and texts always come as int64 offsets with uint8 data, whatever string type the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,29 @@ def with_replaced(array: pa.Array, places: Int64s, values: pa.Array) -> pa.Array
     indices = np.arange(len(array))
     indices[places] = len(array) + np.arange(len(places))
     return pa.concat_arrays([array, values]).take(pa.array(indices))
+
+
+def with_columns(batch: pa.RecordBatch, columns: Mapping[pa.Field, pa.Array]) -> pa.RecordBatch:
+    """The batch with columns replaced in their place where they are there, else added at the end."""
+    for field, values in columns.items():
+        index = batch.schema.get_field_index(field.name)
+        if index < 0:
+            batch = batch.append_column(field, values)
+        else:
+            batch = batch.set_column(index, field, values)
+    return batch
+
+
+def numbers(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None) -> pa.Array:
+    """A column of numbers, null where `missing`."""
+    return pa.array(np.ascontiguousarray(values), mask=missing)
+
+
+def ratio(parts: npt.NDArray[Any], wholes: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None) -> pa.Array:
+    """A float64 column parts / wholes, null where the whole is 0 or the row is `missing`."""
+    nothing = wholes == 0
+    values = parts / np.where(nothing, 1, wholes)
+    return numbers(values, nothing if missing is None else nothing | missing)
 
 
 def validity(array: pa.Array) -> npt.NDArray[np.bool_] | None:

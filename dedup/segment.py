@@ -6,10 +6,17 @@ are kept as hashes and byte spans, never as strings, so that a batch is cut once
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dedup import buffers
+from dedup.errors import RecipeError
+
+UNITS = ("tokens",)
 
 TOKENS, STARTS, ENDS = "_tokens", "_token_starts", "_token_ends"
 FIELDS = (
@@ -17,6 +24,60 @@ FIELDS = (
     pa.field(STARTS, pa.large_list(pa.int32())),
     pa.field(ENDS, pa.large_list(pa.int32())),
 )
+
+
+class Words(NamedTuple):
+    """The words of a batch, read-only: word j of row i, offsets[i] <= j < offsets[i + 1], is the UTF-8
+    data[base[i] + starts[j]:base[i] + ends[j]].
+
+    offsets        int64[n + 1];  base int64[n];  starts, ends int32[m];  data uint8[...]
+    hashes         uint64[m]   equal words have equal hashes; tokens are folded first, other units are not
+    """
+
+    offsets: buffers.Int64s
+    hashes: buffers.UInt64s
+    base: buffers.Int64s
+    starts: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int32]
+    data: buffers.UInt8s
+
+
+def words(batch: pa.RecordBatch, unit: str) -> tuple[pa.RecordBatch, Words]:
+    """The words of a batch in a unit, and the batch with them as transient columns, so that nobody cuts twice.
+
+    unit   "tokens", or the name of a column of the batch that lists each text's words (list of strings;
+           null is an empty list, a null word the empty one)
+    """
+    if unit == "tokens":
+        batch = segment(batch)
+        offsets, hashes = buffers.list_parts(batch[TOKENS])
+        starts, ends = (buffers.list_parts(batch[name])[1] for name in (STARTS, ENDS))
+        view = buffers.texts(batch["text"])
+        return batch, Words(offsets, hashes, view.offsets[:-1], starts, ends, view.data)
+    if unit not in batch.schema.names:
+        raise RecipeError(f"there is no column {unit!r}; words are {', '.join(UNITS)} or a column that lists them")
+    return batch, _listed(unit, batch[unit])
+
+
+def _listed(name: str, lists: pa.Array) -> Words:
+    from dedup.kernels.utf8 import hash_spans
+
+    try:
+        lists = lists.cast(pa.large_list(pa.large_string()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise RecipeError(f"{name} is of type {lists.type}; a column of words holds lists of strings") from None
+    lists = pc.fill_null(lists, pa.scalar([], lists.type)) if lists.null_count else lists
+    first = np.frombuffer(lists.buffers()[1], np.int64, len(lists) + 1, lists.offset * 8)
+    view = buffers.texts(lists.values.slice(int(first[0]), int(first[-1] - first[0])))
+    offsets = first - first[0]
+    base = view.offsets[offsets[:-1]]
+    rows = np.repeat(np.arange(len(lists)), np.diff(offsets))
+    starts = (view.offsets[:-1] - base[rows]).astype(np.int32)
+    ends = (view.offsets[1:] - base[rows]).astype(np.int32)
+    hashes = np.empty(len(starts), np.uint64)
+    if len(starts):
+        hash_spans(view.data, offsets, base, starts, ends, hashes)
+    return Words(*map(buffers.frozen, (offsets, hashes, base, starts, ends, view.data)))
 
 
 def segment(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -1,6 +1,7 @@
 """Finds the function that a step names: a stage of this package, or one of the user's own.
 
-There is no registry: `clean.fix_text` is dedup/clean.py, def fix_text; `my_rules:digit_ratio` is a function of
+There is no registry: `measure.gopher.quality` is dedup/measure/gopher.py, def quality, and `measure.c4` def c4;
+`clean.fix_text` is the public function fix_text of the package dedup/clean; `my_rules:digit_ratio` is a function of
 my_rules.py beside the recipe. Settings are its keyword arguments and are checked against its signature.
 """
 
@@ -44,8 +45,9 @@ def shipped() -> dict[str, Stage]:
     for name in names:
         module = importlib.import_module(f"dedup.{name}")
         for attribute, value in vars(module).items():
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and _is_stage(value):
-                found[name if name == attribute else f"{name}.{attribute}"] = value
+            inside = inspect.isfunction(value) and f"{value.__module__}.".startswith(f"{module.__name__}.")
+            if inside and _is_stage(value):
+                found[name if name.rpartition(".")[2] == attribute else f"{name}.{attribute}"] = value
     return found
 
 

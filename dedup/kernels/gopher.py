@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dedup.kernels.compile import kernel
+from dedup.kernels.utf8 import char_bytes, code_point, first_bytes, space_bytes
 from dedup.kernels.word import load8, trailing_zeros
 
 WORDS, CHARACTERS, ALPHABETIC, STOP_WORDS, HASHES, ELLIPSES, LINES, BULLETS, ELLIPSIS_ENDS = range(9)
@@ -53,67 +54,10 @@ def _bytes_before_stop(x):
 
 
 @kernel
-def _code_point(data, p):
-    """The code point whose UTF-8 begins at p."""
-    c = np.uint32(data[p])
-    if c < np.uint32(0x80):
-        return c
-    one = np.uint64(1)
-    p = np.uint64(p) + one
-    second = np.uint32(data[p]) & np.uint32(0x3F)
-    if c < np.uint32(0xE0):
-        return (c & np.uint32(0x1F)) << np.uint32(6) | second
-    third = np.uint32(data[p + one]) & np.uint32(0x3F)
-    if c < np.uint32(0xF0):
-        return (c & np.uint32(0x0F)) << np.uint32(12) | second << np.uint32(6) | third
-    fourth = np.uint32(data[p + one + one]) & np.uint32(0x3F)
-    return (c & np.uint32(0x07)) << np.uint32(18) | second << np.uint32(12) | third << np.uint32(6) | fourth
-
-
-@kernel
-def _width(first):
-    """Bytes of the character whose UTF-8 begins with this byte."""
-    if first < 0x80:
-        return np.uint64(1)
-    if first < 0xE0:
-        return np.uint64(2)
-    return np.uint64(3) if first < 0xF0 else np.uint64(4)
-
-
-@kernel
-def _first_bytes(data, p, size):
-    """The first bytes of a word of `size` >= 1, at most eight, as a number, the first one lowest."""
-    if p + np.uint64(8) <= np.uint64(data.size):
-        # No branch on the size: it is as good as random (9 ns a word with one, 2 without).
-        others = np.uint64(64) - (min(size, np.uint64(8)) << np.uint64(3))
-        return load8(data, p) << others >> others
-    x = np.uint64(0)
-    for k in range(min(size, np.uint64(8))):
-        x |= np.uint64(data[p + k]) << (np.uint64(k) << np.uint64(3))
-    return x
-
-
-@kernel
-def _space_bytes(data, p, end):
-    """Bytes of the white-space character (str.isspace) at p; 0 if it is another."""
-    c = data[p]
-    if c < 0x80:
-        return 1 if c == 0x20 or 0x09 <= c <= 0x0D or 0x1C <= c <= 0x1F else 0
-    if c == 0xC2 and end - p >= 2:
-        return 2 if data[p + 1] == 0x85 or data[p + 1] == 0xA0 else 0
-    if 0xE1 <= c <= 0xE3 and end - p >= 3:
-        w = _code_point(data, p)
-        if w == 0x1680 or 0x2000 <= w <= 0x200A or w == 0x2028 or w == 0x2029:
-            return 3
-        return 3 if w == 0x202F or w == 0x205F or w == 0x3000 else 0
-    return 0
-
-
-@kernel
 def _begins_with_bullet(data, start, end):
     """Whether "•" or "-" is the first character after white space."""
     while start < end:
-        width = _space_bytes(data, start, end)
+        width = space_bytes(data, start, end)
         if width == 0:
             break
         start += width
@@ -131,7 +75,7 @@ def _ends_with_ellipsis(data, start, end):
         p = end - 1
         while p > start and data[p] & 0xC0 == 0x80:
             p -= 1
-        if _space_bytes(data, p, end) == 0:
+        if space_bytes(data, p, end) == 0:
             break
         end = p
     if end - start < 3:
@@ -217,7 +161,7 @@ def count_words(offsets, data, token_offsets, starts, ends, letters, out):
         for j in range(token_offsets[i], token_offsets[i + 1]):
             p, size = np.uint64(offsets[i] + starts[j]), np.uint64(ends[j] - starts[j])
             first = data[p]
-            x = _first_bytes(data, p, size)
+            x = first_bytes(data, p, size)
             slot = x * _TO_SLOT >> np.uint64(61)
             seen |= np.uint64(x == _STOP_WORDS[slot]) << slot
             if size <= np.uint64(8) and x & _HIGH == 0 and 0x61 <= first | 0x20 <= 0x7A:
@@ -228,9 +172,9 @@ def count_words(offsets, data, token_offsets, starts, ends, letters, out):
             end = p + size
             while p < end:
                 if not has_letter:
-                    has_letter = letters[_code_point(data, p)]
+                    has_letter = letters[code_point(data, p)]
                 characters += 1
-                p += _width(data[p])
+                p += char_bytes(data[p])
             alphabetic += has_letter
         stop_words = np.int64(0)
         for k in range(_STOP_WORDS.size):

@@ -36,7 +36,8 @@ def mix64(x):
 
 
 @kernel
-def _absorb(h, word):
+def absorb(h, word):
+    """One more word of eight bytes into a hash."""
     h = (h ^ word) * _PRIME
     return h ^ (h >> np.uint64(29))
 
@@ -90,7 +91,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
                         starts[n] = p - begin
                     h = _SEED
                     while m == eight:
-                        h = _absorb(h, x | _SPACES)
+                        h = absorb(h, x | _SPACES)
                         p += eight
                         if p > safe:
                             m = np.uint64(0)
@@ -105,7 +106,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
                     # Most words end here. One that a non-ASCII character or the end of the data follows stays open.
                     if p < end and p <= safe and data[p] < 0x80:
                         if filled > 0:
-                            h = _absorb(h, w)
+                            h = absorb(h, w)
                         hashes[n] = mix64(h)
                         n += one
                         w = filled = np.uint64(0)
@@ -139,11 +140,11 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
             if kind == _ALONE:
                 if state == _WORD:
                     if filled > 0:
-                        h = _absorb(h, w)
+                        h = absorb(h, w)
                     hashes[n] = mix64(h)
                     n += one
                     w = filled = np.uint64(0)
-                h = _absorb(_SEED, folded | _WIDE)
+                h = absorb(_SEED, folded | _WIDE)
                 hashes[n] = mix64(h)
                 if spans:
                     starts[n] = p - begin - _width(c)
@@ -163,13 +164,13 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
                     w |= folded << filled
                     filled += eight
                     if filled == np.uint64(64):
-                        h = _absorb(h, w)
+                        h = absorb(h, w)
                         w = filled = np.uint64(0)
                 else:
                     if filled > 0:
-                        h = _absorb(h, w)
+                        h = absorb(h, w)
                         w = filled = np.uint64(0)
-                    h = _absorb(h, folded | _WIDE)
+                    h = absorb(h, folded | _WIDE)
                 if state == _ALONE:
                     hashes[n - one] = mix64(h)
                     if spans:
@@ -179,14 +180,14 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
             elif kind == 0:
                 if state == _WORD:
                     if filled > 0:
-                        h = _absorb(h, w)
+                        h = absorb(h, w)
                     hashes[n] = mix64(h)
                     n += one
                     w = filled = np.uint64(0)
                 state = np.uint32(0)
         if state == _WORD:
             if filled > 0:
-                h = _absorb(h, w)
+                h = absorb(h, w)
             hashes[n] = mix64(h)
             n += one
         token_offsets[i + 1] = n

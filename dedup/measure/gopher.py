@@ -57,7 +57,7 @@ def quality(batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [pa.array([], field.type) for field in FIELDS]
     else:
         columns = _measured(batch)
-    return _with_columns(batch, columns)
+    return buffers.with_columns(batch, dict(zip(FIELDS, columns, strict=True)))
 
 
 def _measured(batch: pa.RecordBatch) -> list[pa.Array]:
@@ -70,39 +70,21 @@ def _measured(batch: pa.RecordBatch) -> list[pa.Array]:
     kernels.count_words(view.offsets, view.data, token_offsets, starts, ends, _letters(), counts)
     kernels.count_lines(view.offsets, view.data, counts)
 
+    missing = None if view.valid is None else ~view.valid
+
     def ratio(part: int, whole: int) -> pa.Array:
-        divisor = counts[:, whole]
-        values = counts[:, part] / np.maximum(divisor, 1)
-        return _column(values, missing=divisor == 0)
-
-    def count(which: int) -> pa.Array:
-        return _column(np.ascontiguousarray(counts[:, which]), missing=None)
-
-    def _column(values: npt.NDArray[np.generic], missing: npt.NDArray[np.bool_] | None) -> pa.Array:
-        null = np.zeros(len(values), np.bool_) if view.valid is None else ~view.valid
-        return pa.array(values, mask=null if missing is None else null | missing)
+        return buffers.ratio(counts[:, part], counts[:, whole], missing)
 
     return [
-        count(kernels.WORDS),
+        buffers.numbers(counts[:, kernels.WORDS], missing),
         ratio(kernels.CHARACTERS, kernels.WORDS),
         ratio(kernels.HASHES, kernels.WORDS),
         ratio(kernels.ELLIPSES, kernels.WORDS),
         ratio(kernels.BULLETS, kernels.LINES),
         ratio(kernels.ELLIPSIS_ENDS, kernels.LINES),
         ratio(kernels.ALPHABETIC, kernels.WORDS),
-        count(kernels.STOP_WORDS),
+        buffers.numbers(counts[:, kernels.STOP_WORDS], missing),
     ]
-
-
-def _with_columns(batch: pa.RecordBatch, columns: list[pa.Array]) -> pa.RecordBatch:
-    """Replaced in place where a column of that name is there, else appended."""
-    for field, column in zip(FIELDS, columns, strict=True):
-        index = batch.schema.get_field_index(field.name)
-        if index < 0:
-            batch = batch.append_column(field, column)
-        else:
-            batch = batch.set_column(index, field, column)
-    return batch
 
 
 _PAGE = 256

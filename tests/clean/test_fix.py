@@ -1,4 +1,4 @@
-"""fix_text is ftfy byte for byte, whatever the screen lets through; normalize does what it says."""
+"""fix_text is ftfy byte for byte, whatever the screen lets through."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup import buffers, clean
-from dedup.errors import RecipeError
+from dedup.clean import fix, form
 from dedup.kernels import screen
 
 SHARDS = ["edge/valid/edge", "en/en_docs-00000", "zh/zh_docs-00000", "mixed/mixed_web-00000"]
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 DEFAULTS = TextFixerConfig(fix_character_width=False, uncurl_quotes=False)
 CONFIGS = [
     {},
@@ -57,10 +57,6 @@ def fixed(*texts: str | None, **config: Any) -> list[str | None]:
 
 def by_ftfy(*texts: str | None, **config: Any) -> list[str | None]:
     return [None if text is None else ftfy.fix_text(text, DEFAULTS._replace(**config)) for text in texts]
-
-
-def normalized(*texts: str | None, **options: Any) -> list[str | None]:
-    return texts_of(clean.normalize(batch_of(*texts), **options))
 
 
 # fix_text
@@ -109,46 +105,6 @@ def test_null_stays_null_and_other_columns_keep_their_place() -> None:
 def test_texts_that_need_nothing_are_not_copied() -> None:
     batch = batch_of("a “good” text\n", "好的。", "naïve café, Straße; Москва 42 °C", None)
     assert clean.fix_text(batch)["text"].buffers()[2].address == batch["text"].buffers()[2].address
-
-
-STRING_TYPES = [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
-
-
-@pytest.mark.parametrize("stage", [clean.fix_text, clean.normalize])
-@pytest.mark.parametrize("string", STRING_TYPES)
-def test_every_string_type_comes_back_as_large_string(stage: Any, string: pa.DataType) -> None:
-    column = pa.array(["a\r\nb", "c", None])
-    column = column.dictionary_encode() if pa.types.is_dictionary(string) else column.cast(string)
-    batch = pa.record_batch({"text": column, "n": [1, 2, 3]})
-    assert texts_of(stage(batch)) == ["a\nb", "c", None]
-    assert texts_of(stage(batch.slice(1))) == ["c", None]
-    assert stage(batch).schema == stage(batch.slice(1, 1)).schema == stage(batch.slice(0, 0)).schema
-    assert stage(batch.slice(0, 0)).num_rows == 0
-
-
-@pytest.mark.parametrize("rows", [0, 1])
-@pytest.mark.parametrize(
-    ("stage", "setting", "message"),
-    [
-        (
-            clean.fix_text,
-            {"normalization": "NFX"},
-            "normalization is 'NFX'; it is one of NFC, NFD, NFKC, NFKD, none",
-        ),
-        (clean.fix_text, {"unescape_html": "yes"}, "unescape_html is 'yes'; it is \"auto\", true or false"),
-        (
-            clean.fix_text,
-            {"max_decode_length": 0},
-            "max_decode_length is 0; it is a number of characters from 1 up",
-        ),
-        (clean.normalize, {"form": "NFX"}, "form is 'NFX'; it is one of NFC, NFD, NFKC, NFKD, none"),
-        (clean.normalize, {"blank_lines": -1}, 'blank_lines is -1; it is a number from 0 to 100, or "keep"'),
-    ],
-)
-def test_a_wrong_setting_is_refused(stage: Any, setting: Any, message: str, rows: int) -> None:
-    with pytest.raises(RecipeError) as raised:
-        stage(batch_of("a").slice(0, rows), **setting)
-    assert str(raised.value) == f"{stage.__name__}: {message}"
 
 
 PIECES = [
@@ -236,7 +192,7 @@ def test_fix_text_equals_ftfy(texts: list[str | None], config: dict[str, Any]) -
 
 
 def screen_table(config: dict[str, Any]) -> Any:
-    return clean._screen_table(tuple(DEFAULTS._replace(**config)[:-1]))
+    return fix._screen_table(tuple(DEFAULTS._replace(**config)[:-1]))
 
 
 @pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[4], CONFIGS[7]])
@@ -373,11 +329,11 @@ def test_an_entity_has_1_to_24_letters_or_digits(length: int) -> None:
         assert flagged_lines([text], table, "auto", 99) == naive_flagged_lines([text], table, "auto", 99)
 
 
-@pytest.mark.parametrize("form", clean.FORMS)
-def test_every_code_point_that_a_form_moves_is_known(form: Any) -> None:
-    known = set(clean._moved_by(form))
+@pytest.mark.parametrize("name", form.FORMS)
+def test_every_code_point_that_a_form_moves_is_known(name: Any) -> None:
+    known = set(form.moved_by(name))
     characters = (chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
-    moved = {ord(c) for c in characters if unicodedata.combining(c) or not unicodedata.is_normalized(form, c)}
+    moved = {ord(c) for c in characters if unicodedata.combining(c) or not unicodedata.is_normalized(name, c)}
     assert moved - known == set()
 
 
@@ -389,132 +345,3 @@ def test_fix_text_equals_ftfy_on_real_documents(shard: str) -> None:
     sample = texts if len(texts) < 300 else random.Random(4).sample(texts, 300)
     sample = [text for text in sample if text is None or len(text.encode()) < 100_000]
     assert fixed(*sample) == by_ftfy(*sample)
-
-
-# normalize
-
-
-def test_white_space_is_made_uniform() -> None:
-    assert normalized("\r\n \n  a \t\r\nb\u3000\r\r\n\n\n\tc  d\n\n ") == ["  a\nb\n\n\tc  d\n"]
-
-
-OFF = {"unix_line_ends": False, "strip_line_ends": False, "blank_lines": "keep", "strip_blank_edges": False}
-
-
-def test_every_setting_can_be_turned_off() -> None:
-    text = "\n\n e\u0301  x \r\n\n\n\ny \n\n "
-    assert normalized(text, form="none", **OFF) == [text]
-
-
-def test_forms_are_those_of_unicode() -> None:
-    text = "e\u0301 é ﬁ 10³ ＡＢＣ，각 ①"
-    for form in clean.FORMS:
-        assert normalized(text, form=form) == [unicodedata.normalize(form, text)]
-
-
-def test_a_form_is_that_of_unicode_for_every_code_point_alone_and_after_a_letter() -> None:
-    # Where this Python's Unicode and Arrow's know the character: no normalization form changes it later.
-    assigned = [chr(c) for c in range(0x30000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
-    texts = [f"{character}a{character}\u0323" for character in assigned]
-    for form in clean.FORMS:
-        assert normalized(*texts, form=form, **OFF) == [unicodedata.normalize(form, text) for text in texts]
-
-
-def test_collapsing_keeps_the_indentation_and_the_kind_of_space() -> None:
-    assert normalized("    a  b\t \tc　　d", collapse_spaces=True) == ["    a b\tc　d"]
-
-
-def test_a_text_of_white_space_becomes_empty_and_null_stays_null() -> None:
-    assert normalized(" \n\t\n　", None, "", "\n") == ["", None, "", ""]
-
-
-def test_an_end_of_line_at_the_end_stays_as_it_is() -> None:
-    assert normalized("a\n", "a", "a\n\n\n", "a\n ") == ["a\n", "a", "a\n", "a\n"]
-
-
-def test_texts_that_are_already_uniform_are_not_copied() -> None:
-    batch = batch_of("a\n\n  b\tc  d\n", None, "plain")
-    assert clean.normalize(batch)["text"].buffers()[2].address == batch["text"].buffers()[2].address
-
-
-SPACES = "\t\v\f" + "".join(chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) == "Zs")
-
-
-def naive_normalize(
-    text: str, form: Any, unix: bool, strip: bool, collapse: bool, blank: int | str, edges: bool
-) -> str:
-    if form != "none":
-        text = unicodedata.normalize(form, text)
-    if unix:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")  # the last one is what follows the last end of line
-    if strip:
-        lines = [line.rstrip(SPACES) for line in lines]
-    if collapse:
-        lines = [naive_collapse(line) for line in lines]
-    if blank != "keep":
-        kept: list[str] = []
-        for is_blank, run in itertools.groupby(lines[:-1], key=lambda line: not line.strip(SPACES)):
-            run_lines = list(run)
-            kept += [""] * int(blank) if is_blank and len(run_lines) > int(blank) else run_lines
-        lines = [*kept, lines[-1]]
-    if edges:
-        while len(lines) > 1 and not lines[0].strip(SPACES):
-            del lines[0]
-        while len(lines) > 2 and not lines[-1].strip(SPACES) and not lines[-2].strip(SPACES):
-            del lines[-1]
-        if len(lines) > 1 and not lines[-1].strip(SPACES):
-            lines[-1] = ""
-        if not "".join(lines).strip(SPACES):
-            return ""
-    return "\n".join(lines)
-
-
-def naive_collapse(line: str) -> str:
-    content = line.lstrip(SPACES)
-    kept = ""
-    for character in content:
-        if character not in SPACES or kept[-1] not in SPACES:
-            kept += character
-    return line[: len(line) - len(content)] + kept
-
-
-SPACE_PIECES = [
-    " ",
-    "  ",
-    "\t",
-    "\u3000",
-    "\u00a0",
-    "\n",
-    "\n\n",
-    "\r\n",
-    "\r",
-    "\x0c",
-    "a",
-    "é",
-    "中",
-    "e\u0301",
-    "．",
-]
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    text=st.lists(st.sampled_from(SPACE_PIECES), max_size=25).map("".join),
-    form=st.sampled_from([*clean.FORMS, "none"]),
-    unix=st.booleans(),
-    strip=st.booleans(),
-    collapse=st.booleans(),
-    blank=st.sampled_from([0, 1, 2, "keep"]),
-    edges=st.booleans(),
-)
-def test_normalize_equals_its_twin(
-    text: str, form: str, unix: bool, strip: bool, collapse: bool, blank: int | str, edges: bool
-) -> None:
-    options = {"form": form, "unix_line_ends": unix, "strip_line_ends": strip, "collapse_spaces": collapse}
-    result = normalized(text, **options, blank_lines=blank, strip_blank_edges=edges)
-    assert result == [naive_normalize(text, form, unix, strip, collapse, blank, edges)]
-
-
-def test_a_hundred_blank_lines_may_stay() -> None:
-    assert normalized("a" + "\n" * 150 + "b", blank_lines=100) == ["a" + "\n" * 101 + "b"]

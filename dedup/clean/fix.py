@@ -1,15 +1,14 @@
-"""Text to better text: mojibake, entities and control characters fixed, white space made uniform.
+"""Mojibake, entities and control characters fixed: ftfy, byte for byte.
 
-`fix_text` is ftfy, byte for byte, but ftfy reads only the lines in which something that it could change
-occurs; a document without such a line keeps its very bytes. `normalize` is Arrow compute throughout:
-RE2 expressions, linear in the text, run only over the documents that they change.
+ftfy reads only the lines in which something that it could change occurs; a document without such a line keeps its
+very bytes.
 """
 
 from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -19,11 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedup import buffers
+from dedup.clean.form import FORMS, flagged_lines, moved_by
+from dedup.clean.settings import one_of, with_text
 from dedup.errors import RecipeError
-
-FORMS = ("NFC", "NFD", "NFKC", "NFKD")
-SPACE = r"\t\v\f\p{Zs}"  # white space inside a line; U+3000 and the no-break space are in Zs
-MOST_BLANK_LINES = 100  # RE2 repeats a group at most 1,000 times
 
 
 def fix_text(
@@ -64,116 +61,14 @@ def fix_text(
         *(remove_terminal_escapes, fix_encoding, restore_byte_a0, replace_lossy_sequences),
         *(decode_inconsistent_utf8, fix_c1_controls, fix_latin_ligatures, fix_character_width),
         *(uncurl_quotes, fix_line_breaks, fix_surrogates, remove_control_chars),
-        _one_of("fix_text", "normalization", normalization or "none", (*FORMS, "none")),
+        one_of("fix_text", "normalization", normalization or "none", (*FORMS, "none")),
         _segment_length(max_decode_length),
     )
     texts = buffers.large_strings(batch["text"])
     if len(texts) > 0:
         changed = dict(_fixed(texts, config))
         texts = _replaced(texts, changed)
-    return _with_text(batch, texts)
-
-
-def normalize(
-    batch: pa.RecordBatch,
-    *,
-    form: str = "NFC",
-    unix_line_ends: bool = True,
-    strip_line_ends: bool = True,
-    collapse_spaces: bool = False,
-    blank_lines: int | str = 1,
-    strip_blank_edges: bool = True,
-) -> pa.RecordBatch:
-    """Make the Unicode form and the white space of `text` uniform.
-
-    form               NFC | NFD | NFKC | NFKD | none. NFKC and NFKD lose meaning (10³ becomes 103, full-width
-                       Chinese punctuation becomes ASCII); NFC replaces a few compatibility ideographs.
-    unix_line_ends     "\\r\\n" and "\\r" become "\\n". Damages: text art that returns the carriage.
-    strip_line_ends    White space before a line's end goes. Damages: Markdown's two trailing spaces (a line
-                       break), patches, Whitespace programs.
-    collapse_spaces    A run of white space inside a line becomes its first character; the indentation stays.
-                       Damages: tables aligned by spaces, comments beside code, strings in code.
-    blank_lines        At most this many blank lines in a row, 0 to 100, or "keep". Blank: only white space.
-                       0 removes all paragraph breaks. Damages: strings of many lines in code.
-    strip_blank_edges  Blank lines at the document's beginning and end go; an end of line after its last line
-                       stays, and so does the first line's indentation. A text of white space becomes empty.
-
-    White space is tab, vertical tab, form feed and Unicode's Zs (also U+3000 and the no-break space).
-    The settings apply in this order.
-
-    text   large_string, whatever string type came in; null stays null
-    """
-    _one_of("normalize", "form", form, (*FORMS, "none"))
-    rules = list(_white_space_rules(unix_line_ends, strip_line_ends, collapse_spaces, blank_lines, strip_blank_edges))
-    texts = buffers.large_strings(batch["text"])
-    if len(texts) > 0:
-        if form != "none":
-            texts = _where(texts, _may_move(texts, form), lambda found: pc.utf8_normalize(found, form=form))
-        for pattern, replacement in rules:
-            texts = _substitute(texts, pattern, replacement)
-    return _with_text(batch, texts)
-
-
-def _white_space_rules(
-    unix_line_ends: bool,
-    strip_line_ends: bool,
-    collapse_spaces: bool,
-    blank_lines: int | str,
-    strip_blank_edges: bool,
-) -> Iterator[tuple[str, str]]:
-    """(RE2 expression, replacement) in the order in which they apply."""
-    if unix_line_ends:
-        yield r"\r\n?", "\n"
-    if strip_line_ends:
-        yield rf"[{SPACE}]+(\n|\z)", r"\1"
-    if collapse_spaces:
-        yield rf"([^{SPACE}\n][{SPACE}])[{SPACE}]+", r"\1"
-    if blank_lines != "keep":
-        if (
-            isinstance(blank_lines, bool)
-            or not isinstance(blank_lines, int)
-            or not 0 <= blank_lines <= MOST_BLANK_LINES
-        ):
-            raise RecipeError(
-                f'normalize: blank_lines is {blank_lines!r}; it is a number from 0 to {MOST_BLANK_LINES}, or "keep"'
-            )
-        yield rf"(\A|\n)(?:[{SPACE}]*\n){{{blank_lines + 1},}}", r"\1" + "\n" * blank_lines
-    if strip_blank_edges:
-        yield rf"\A(?:[{SPACE}\n]+\z|[{SPACE}\n]*\n)", ""
-        yield rf"\n[{SPACE}\n]+\z", "\n"
-
-
-def _may_move(texts: pa.LargeStringArray, form: str) -> pa.BooleanArray:
-    """Whether a text holds a character that the form may change (a look costs 1 to 2 ns a byte, the change 14)."""
-    from dedup.kernels import screen
-
-    mask = np.zeros(len(texts), np.bool_)
-    lines = _flagged_lines(buffers.texts(texts), _form_table(form), screen.ENTITIES_NEVER, np.iinfo(np.int64).max)
-    mask[lines[:, 0]] = True
-    return pa.array(mask)
-
-
-def _substitute(texts: pa.LargeStringArray, pattern: str, replacement: str) -> pa.LargeStringArray:
-    return _where(
-        texts,
-        pc.match_substring_regex(texts, pattern),
-        lambda found: pc.replace_substring_regex(found, pattern, replacement),
-    )
-
-
-def _where(texts: pa.LargeStringArray, mask: pa.BooleanArray, change: Callable[[Any], Any]) -> pa.LargeStringArray:
-    """The texts with those of the mask changed; the expensive change never sees the others."""
-    mask = pc.fill_null(mask, False)
-    if not pc.any(mask).as_py():
-        return texts
-    if pc.all(mask).as_py():
-        return change(texts)
-    return pc.replace_with_mask(texts, mask, change(texts.filter(mask)))
-
-
-def _with_text(batch: pa.RecordBatch, texts: pa.LargeStringArray) -> pa.RecordBatch:
-    index = batch.schema.get_field_index("text")
-    return batch.set_column(index, batch.schema.field(index).with_type(pa.large_string()), texts)
+    return with_text(batch, texts)
 
 
 def _replaced(texts: pa.LargeStringArray, changed: dict[int, str]) -> pa.LargeStringArray:
@@ -182,12 +77,6 @@ def _replaced(texts: pa.LargeStringArray, changed: dict[int, str]) -> pa.LargeSt
     mask = np.zeros(len(texts), np.bool_)
     mask[list(changed)] = True
     return pc.replace_with_mask(texts, pa.array(mask), pa.array(list(changed.values()), pa.large_string()))
-
-
-def _one_of(stage: str, setting: str, value: str, allowed: Collection[str]) -> str:
-    if value not in allowed:
-        raise RecipeError(f"{stage}: {setting} is {value!r}; it is one of {', '.join(allowed)}")
-    return value
 
 
 def _entities_setting(value: str | bool) -> str | bool:
@@ -216,26 +105,13 @@ def _fixed(texts: pa.LargeStringArray, config: tuple[Any, ...]) -> Iterator[tupl
     view = buffers.texts(texts)
     ftfy_config = _ftfy_config(config)
     entities = {False: screen.ENTITIES_NEVER, True: screen.ENTITIES_ALWAYS, "auto": screen.ENTITIES_AUTO}
-    lines = _flagged_lines(view, _screen_table(config), entities[config[0]], config[-1])
+    lines = flagged_lines(view, _screen_table(config), entities[config[0]], config[-1])
     memory = memoryview(view.data)  # type: ignore[arg-type]
     for index, flagged in groupby(lines.tolist(), key=lambda line: line[0]):
         start, end = int(view.offsets[index]), int(view.offsets[index + 1])
         fixed = _fix_lines(memory[start:end], [(a - start, b - start, why) for _, a, b, why in flagged], ftfy_config)
         if fixed is not None:
             yield index, fixed
-
-
-def _flagged_lines(
-    view: buffers.Texts, table: npt.NDArray[np.uint8], entities: int, most_characters: int
-) -> npt.NDArray[np.int64]:
-    from dedup.kernels import screen
-
-    lines = np.empty((1 + len(view.data) // 1024, 4), np.int64)
-    count = screen.flagged_lines(view.offsets, view.data, table, entities, most_characters, lines)
-    if count > len(lines):
-        lines = np.empty((count, 4), np.int64)
-        screen.flagged_lines(view.offsets, view.data, table, entities, most_characters, lines)
-    return lines[:count]
 
 
 def _fix_lines(text: memoryview, flagged: list[tuple[int, int, int]], config: Any) -> str | None:
@@ -311,7 +187,7 @@ def _screen_table(config: tuple[Any, ...]) -> npt.NDArray[np.uint8]:
     if settings.fix_line_breaks:
         table[0x0D] |= screen.CARRIAGE_RETURN
     if settings.normalization is not None:
-        table[_moved_by(settings.normalization)] |= screen.ORDER
+        table[moved_by(settings.normalization)] |= screen.ORDER
     return buffers.frozen(table)
 
 
@@ -343,47 +219,4 @@ def _expanded(ranges: str) -> str:
             rest = rest[3:]
         else:
             found, rest = found + rest[0], rest[1:]
-    return found
-
-
-@functools.cache
-def _form_table(form: str) -> npt.NDArray[np.uint8]:
-    """uint8[0x110000], read-only: ORDER where a normalization form may change a character, else 0.
-
-    Also where this Python's Unicode has no character yet: Arrow's may be newer.
-    """
-    from dedup.kernels import screen
-
-    table = np.zeros(0x110000, np.uint8)
-    table[_moved_by(form)] = screen.ORDER
-    table[[c for c in _looked_up() if unicodedata.category(chr(c)) == "Cn"]] = screen.ORDER
-    return buffers.frozen(table)
-
-
-# Code points that no normalization form touches need no look: ideographs, Yi, surrogates, private use,
-# cuneiform, hieroglyphs, Tangut. Hangul syllables are known.
-_LOOKED_UP = (
-    *((0xA0, 0x3400), (0xA480, 0xAC00), (0xF900, 0x13460), (0x16000, 0x17000)),
-    *((0x18B00, 0x20000), (0x2F800, 0x2FA20)),
-)
-_HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
-
-
-def _looked_up() -> Iterator[int]:
-    for first, end in _LOOKED_UP:
-        yield from range(first, end)
-
-
-def _moved_by(form: Any) -> list[int]:
-    """Code points that a normalization form changes, reorders, or may join to the one before."""
-    found = [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]  # vowels and finals join a Hangul syllable
-    if form in ("NFD", "NFKD"):
-        found += _HANGUL_SYLLABLES
-    for code_point in _looked_up():
-        character = chr(code_point)
-        if unicodedata.combining(character) or not unicodedata.is_normalized(form, character):
-            found.append(code_point)
-        decomposition = unicodedata.decomposition(character)
-        if decomposition and decomposition[0] != "<":
-            found += (int(part, 16) for part in decomposition.split()[1:])
     return found
