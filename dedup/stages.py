@@ -13,8 +13,9 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -76,6 +77,13 @@ def _user_stage(step: Step, folder: str) -> Stage:
     return function  # type: ignore[no-any-return]
 
 
+class _Source(SourceFileLoader):
+    """Compiles the source at hand: Python's cache takes a file of the same second and size for the old one."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def user_module(name: str, folder: str) -> ModuleType:
     """A module beside the recipe, else one that Python finds."""
     path = Path(folder, *name.split(".")).with_suffix(".py").resolve()
@@ -87,7 +95,7 @@ def user_module(name: str, folder: str) -> ModuleType:
     full_name = f"_dedup_user_{abs(hash(str(path)))}_{path.stem}"
     if full_name in sys.modules:
         return sys.modules[full_name]
-    specification = importlib.util.spec_from_file_location(full_name, path)
+    specification = importlib.util.spec_from_file_location(full_name, path, loader=_Source(full_name, str(path)))
     if specification is None or specification.loader is None:
         raise RecipeError(f"{path}: cannot be loaded as Python")
     module = importlib.util.module_from_spec(specification)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -608,7 +609,9 @@ def test_a_changed_module_of_ones_own_is_not_taken_for_the_old_one(tmp_path: Pat
     write_jsonl(tmp_path / "in" / "0.jsonl", [{"text": "1a"}])
     first = dedup.run(tmp_path / "recipe.toml", str(tmp_path / "in"), tmp_path / "out", keep_work=True, **SERIAL)
     assert first.documents["digit_ratio"].to_pylist() == [0.5]
+    before = (tmp_path / "my_rules.py").stat()
     (tmp_path / "my_rules.py").write_text(RULES.replace("scale=1.0", "scale=4.0"))
+    os.utime(tmp_path / "my_rules.py", ns=(before.st_atime_ns, before.st_mtime_ns))  # within the clock's tick
     script = (
         "import dedup, sys; print(dedup.run(*sys.argv[1:], executor='serial').documents['digit_ratio'].to_pylist())"
     )
