@@ -603,7 +603,10 @@ def test_work_left_by_another_recipe_is_never_used(small: Path) -> None:
     assert tree_bytes(small / "out") == tree_bytes(small / "fresh")
 
 
-def test_a_changed_module_of_ones_own_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+def test_a_changed_module_of_ones_own_is_not_taken_for_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     (tmp_path / "my_rules.py").write_text(RULES)
     (tmp_path / "recipe.toml").write_text('[[step]]\nuse = "my_rules:digit_ratio"\n')
     write_jsonl(tmp_path / "in" / "0.jsonl", [{"text": "1a"}])
