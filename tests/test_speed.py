@@ -80,7 +80,9 @@ def test_a_table_shows_what_is_over_its_bar() -> None:
 def test_a_worker_of_own_stages_imports_neither_pandas_nor_scipy(tmp_path: Path) -> None:
     code = (
         "import sys; from dedup.runner.worker import skip_optional_imports as skip; skip(); "
-        "from dedup.warm import warm; warm(); print([n for n in ('pandas', 'scipy', 'numba') if n in sys.modules])"
+        "from dedup import recipe, warm; loaded = recipe.load('configs/quickstart.toml'); "
+        "warm.warm(warm.parts(loaded), loaded.folder); "
+        "print([n for n in ('pandas', 'scipy', 'numba') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "['numba']\n"

@@ -54,17 +54,17 @@ def cache_folder() -> Path | None:
     return folder
 
 
-def is_warm() -> bool:
-    """Whether every kernel has been compiled into the cache before."""
+def is_warm(part: str) -> bool:
+    """Whether every kernel of some part of a recipe has been compiled into the cache before."""
     folder = cache_folder()
-    return folder is not None and (folder / "complete").exists()
+    return folder is not None and (folder / f"warm-{part}").exists()
 
 
-def mark_warm() -> None:
-    """Record that every kernel is in the cache."""
+def mark_warm(part: str) -> None:
+    """Record that the kernels of a part are in the cache."""
     folder = cache_folder()
     if folder is not None:
-        (folder / "complete").touch()
+        (folder / f"warm-{part}").touch()
 
 
 def kernel(function: F) -> F:

@@ -58,7 +58,8 @@ def token_hashes(texts: pa.Array, settings: Sketch) -> tuple[Int64s, UInt64s]:
     offsets = np.empty(len(texts) + 1, np.int64)
     nothing = np.empty(0, np.int32)
     tokenize(view.offsets, view.data, table(settings.fold_traditional), tokens, nothing, nothing, offsets)
-    return offsets, tokens
+    # Frozen like those of a column: kernels are then compiled once for both.
+    return buffers.frozen(offsets), buffers.frozen(tokens)
 
 
 def sketch(offsets: Int64s, tokens: UInt64s, settings: Sketch) -> Sketches:

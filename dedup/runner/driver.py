@@ -329,17 +329,21 @@ def environment_key(recipe: Recipe) -> str:
 
 
 def warm_kernels(recipe: Recipe, say: Callable[[str], None]) -> None:
-    """Compile every kernel into the cache before workers would each do it."""
+    """Compile the recipe's kernels into the cache before workers would each do it."""
+    from dedup import warm
     from dedup.kernels import compile as compiling
 
-    if compiling.is_warm() or compiling.cache_folder() is None or os.environ.get(WARMING):
+    if compiling.cache_folder() is None or os.environ.get(WARMING):
         return
-    from dedup.warm import warm
-
-    say("compiling kernels for this machine, once (about a minute)")
+    cold = {name: part for name, part in warm.parts(recipe).items() if not compiling.is_warm(name)}
+    if not cold:
+        return
+    names = sorted({name.partition("-")[0] for name in cold})
+    say(f"compiling kernels for this machine, once (up to a minute): {', '.join(names)}")
     os.environ[WARMING] = "1"  # warming runs recipes, which would warm again
     try:
-        warm()
+        warm.warm(cold, recipe.folder)
     finally:
         del os.environ[WARMING]
-    compiling.mark_warm()
+    for name in cold:
+        compiling.mark_warm(name)

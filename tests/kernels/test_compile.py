@@ -56,10 +56,11 @@ def test_warming_compiles_every_kernel_that_a_run_uses(tmp_path):
     code = f"""
 import sys
 from dedup import sample
-from dedup.warm import warm
+from dedup import recipe, warm
 import os
 os.environ["_DEDUP_WARMING"] = "1"
-warm()
+loaded = recipe.load({str(HOME / "configs" / "quickstart.toml")!r})
+warm.warm(warm.parts(loaded), loaded.folder)
 def compiled():
     found = {{}}
     for name, module in list(sys.modules.items()):
