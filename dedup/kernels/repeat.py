@@ -1,0 +1,181 @@
+"""How often n-grams of a text repeat, of characters or of words, by one table of counts a text.
+
+An n-gram is a rolling hash. A slot of the table keeps 43 bits of it and 21 bits of its count in one word, which
+with the bits that choose the slot tells apart as much as a 64-bit hash does, at half the memory. No list of
+counts is kept or sorted: at_least[c] is the number of n-grams that occur c times or more, and the k most
+frequent ones together occur sum over c of min(k, at_least[c]) times.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dedup.kernels.category import SPECIAL
+from dedup.kernels.compile import kernel
+from dedup.kernels.token import absorb
+from dedup.kernels.utf8 import char_bytes, code_point
+
+MOST = 2_000_000  # n-grams of a text that are looked at: bounds the memory, and counts fit into 21 bits
+CHARACTERS, SPECIALS, TOP, GRAMS, REPEATED_WORDS, WORD_GRAMS, STOP_WORDS, FLAGGED, WORDS = range(9)
+COUNTS = 9
+
+_COUNT = np.uint64((1 << 21) - 1)
+_ONE = np.uint64(1)
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0xD6E8FEB86659FD93)
+
+
+def table_size(most: int) -> int:
+    """Slots of a table for so many n-grams: a power of two, at most half of them used."""
+    return 1 << max(6, (2 * min(most, MOST) - 1).bit_length())
+
+
+@kernel
+def count_grams(values, m, n, table, at_least):
+    """Count the n-grams of values[:m]; returns how many there are, at most MOST.
+
+    table      uint64[table_size(...)]   scratch, of any content
+    at_least   int64[...]                out: at_least[c], c >= 1, n-grams that occur c times or more, up to the
+                                         first 0; as long as there are n-grams, and two more
+    """
+    total = min(m - n + 1, MOST)
+    at_least[1] = at_least[2] = 0
+    if total <= 0:
+        return 0
+    bits = 6
+    while (1 << bits) < 2 * total:
+        bits += 1
+    shift, mask = np.uint64(64 - bits), np.uint64((1 << bits) - 1)
+    table[: 1 << bits] = 0
+    out_of = _ONE  # _BASE to the power of n: what the value that leaves was multiplied by
+    h = np.uint64(0)
+    for k in range(n):
+        out_of *= _BASE
+        if k < n - 1:
+            h = h * _BASE + np.uint64(values[k])
+    most = 1
+    for j in range(n - 1, n - 1 + total):
+        h = h * _BASE + np.uint64(values[j])
+        if j >= n:
+            h -= np.uint64(values[j - n]) * out_of
+        x = (h ^ (h >> np.uint64(32))) * _MIX
+        x ^= x >> np.uint64(29)
+        slot = (x * _BASE) >> shift
+        x &= ~_COUNT
+        found = table[slot]
+        while found != 0 and found & ~_COUNT != x:
+            slot = (slot + _ONE) & mask
+            found = table[slot]
+        count = np.int64(found & _COUNT) + 1
+        table[slot] = x | np.uint64(count)
+        if count > most:
+            most = count
+            at_least[count + 1] = 0
+        at_least[count] += 1
+    return total
+
+
+@kernel
+def top_sum(k, at_least):
+    """How often the k most frequent n-grams occur together."""
+    total, c = 0, 1
+    while at_least[c] > 0:
+        total += min(k, at_least[c])
+        c += 1
+    return total
+
+
+@kernel
+def whole_root(x):
+    """The integer part of the square root."""
+    root = np.int64(np.sqrt(x))
+    while root * root > x:
+        root -= 1
+    while (root + 1) * (root + 1) <= x:
+        root += 1
+    return root
+
+
+@kernel
+def count_characters(offsets, data, n, flags, codes, table, at_least, out):
+    """Counts of characters, special ones, character n-grams, and occurrences of the most frequent repeated n-grams.
+
+    offsets, data   int64[n + 1], uint8[...]   text i is data[offsets[i]:offsets[i + 1]], valid UTF-8
+    flags           uint16[0x110000]           of category.flags
+    codes           uint32[MOST + n]           scratch, or as long as the longest text
+    table, at_least                            scratch of `count_grams`
+    out             int64[n, COUNTS]           CHARACTERS to GRAMS are overwritten
+
+    The most frequent: as many as the square root of the number of distinct n-grams, of those only that occur twice
+    or more. Twin: tests/measure/test_roots.py.
+    """
+    for i in range(offsets.size - 1):
+        p, end = np.uint64(offsets[i]), np.uint64(offsets[i + 1])
+        characters = specials = 0
+        while p < end:
+            c = code_point(data, p)
+            p += char_bytes(data[p])
+            specials += (flags[c] & SPECIAL) != 0
+            if characters < codes.size:
+                codes[characters] = c
+            characters += 1
+        out[i, CHARACTERS], out[i, SPECIALS] = characters, specials
+        out[i, GRAMS] = count_grams(codes, min(characters, codes.size), n, table, at_least)
+        out[i, TOP] = top_sum(min(whole_root(at_least[1]), at_least[2]), at_least)
+
+
+@kernel
+def count_words(offsets, hashes, n, stop_words, flagged, longest, table, at_least, out):
+    """Counts of words, word n-grams, those that repeat, and words of two lists.
+
+    offsets, hashes       int64[n + 1], uint64[...]   the words of text i are offsets[i] to offsets[i + 1] - 1
+    stop_words, flagged   uint64[2**k]                of `put_all`
+    longest               int64                       words of the longest entry of both
+    table, at_least                                   scratch of `count_grams`
+    out                   int64[n, COUNTS]            REPEATED_WORDS to WORDS are overwritten
+
+    Twin: tests/measure/test_roots.py.
+    """
+    for i in range(offsets.size - 1):
+        words = hashes[offsets[i] : offsets[i + 1]]
+        total = count_grams(words, words.size, n, table, at_least)
+        stops = flags = 0
+        for j in range(words.size):
+            h = np.uint64(0)
+            for k in range(j, min(j + longest, words.size)):
+                h = absorb(h, words[k])
+                stops += has(stop_words, h)
+                flags += has(flagged, h)
+        out[i, WORDS], out[i, WORD_GRAMS] = words.size, total
+        out[i, REPEATED_WORDS] = total - (at_least[1] - at_least[2])
+        out[i, STOP_WORDS], out[i, FLAGGED] = stops, flags
+
+
+@kernel
+def has(table, h):
+    """Whether a hash was put into the table."""
+    mask = np.uint64(table.size - 1)
+    slot = (h * _MIX) >> np.uint64(32) & mask
+    while table[slot] != 0:
+        if table[slot] == h:
+            return True
+        slot = (slot + _ONE) & mask
+    return False
+
+
+@kernel
+def put_all(offsets, hashes, table):
+    """Put entries of one or more words into a table of zeros that stays at least half empty.
+
+    offsets, hashes   the words of entry i are offsets[i] to offsets[i + 1] - 1
+    """
+    mask = np.uint64(table.size - 1)
+    for i in range(offsets.size - 1):
+        h = np.uint64(0)
+        for j in range(offsets[i], offsets[i + 1]):
+            h = absorb(h, hashes[j])
+        slot = (h * _MIX) >> np.uint64(32) & mask
+        while table[slot] != 0 and table[slot] != h:
+            slot = (slot + _ONE) & mask
+        if offsets[i + 1] > offsets[i]:
+            table[slot] = h
