@@ -227,13 +227,7 @@ def _check_barrier(step: Step, batch: pa.RecordBatch, recipe: Recipe) -> None:
 
 def _rules(recipe: Recipe) -> list[tuple[int, str]]:
     """Drop reasons that the recipe's rules can give."""
-    return [
-        (step.number, drop.rule_name(column, bound, value))
-        for step in recipe.step
-        if step.use == "drop.when"
-        for column, bounds in step.settings.items()
-        for bound, value in bounds.items()
-    ]
+    return [(step.number, name) for step in recipe.step for name in drop.reasons(step.use, step.settings)]
 
 
 def _warnings(passes: Sequence[Pass]) -> list[str]:
