@@ -1,24 +1,24 @@
 """Mojibake, entities and control characters fixed: ftfy, byte for byte.
 
-ftfy reads only the lines in which something that it could change occurs; a document without such a line keeps its
-very bytes.
+One kernel reads everything and names the lines that hold mojibake (exactly, by an automaton of ftfy's expression),
+characters that a fix touches, entities or a wrong Unicode form. Only those are fixed, by ftfy's own functions; a
+document without such a line keeps its very bytes. CPU of ftfy over ours on the same documents: see benchmarks/fix.py.
 """
 
 from __future__ import annotations
 
 import functools
-import unicodedata
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
+from unicodedata import is_normalized
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedup import buffers
-from dedup.clean.form import FORMS, flagged_lines, moved_by
+from dedup.clean.form import FORMS, flagged_lines, form_table
 from dedup.clean.settings import one_of, with_text
 from dedup.errors import RecipeError
 
@@ -42,14 +42,36 @@ def fix_text(
     normalization: str | None = "NFC",
     max_decode_length: int = 1_000_000,
 ) -> pa.RecordBatch:
-    """Replace `text` by `ftfy.fix_text(text, TextFixerConfig(...))`, byte for byte, many times faster.
+    """Replace `text` by `ftfy.fix_text(text, TextFixerConfig(...))`, byte for byte, 40 to 200 times faster.
 
-    The settings are ftfy's, with ftfy's defaults but for two, which rewrite good text: `fix_character_width`
-    turns Chinese and Japanese punctuation into ASCII, `uncurl_quotes` typographic quotation marks into
-    straight ones. `normalization` is NFC, NFD, NFKC, NFKD, or None (in a recipe "none"); NFKC and NFKD lose
-    meaning (10³ becomes 103). `unescape_html` is "auto" (up to the first line with "<"), true or false.
-    The sub-options of `fix_encoding` are honoured, as by a TextFixerConfig; ftfy's own keyword arguments
-    ignore two of them.
+    The settings are ftfy's, with ftfy's defaults but for two that rewrite good text and are off: fix_character_width
+    and uncurl_quotes. Lines are fixed one by one, and again until nothing changes. What each setting may damage:
+
+    unescape_html             "auto" | true | false. "&eacute;" becomes "é"; "auto": only up to the first line with
+                              "<". Damages: lessons about HTML, escaped code.
+    remove_terminal_escapes   Colours and the like of terminals go. Damages: recordings of terminals.
+    fix_encoding              Lines that look like mojibake are decoded anew ("Ã©" becomes "é"). Damages: lessons
+                              about encodings, lists of characters, seldom a row of accented capitals and signs.
+    restore_byte_a0           In mojibake, a space may have been a no-break space. Damages: a space after "Ã" or "Å".
+    replace_lossy_sequences   Mojibake with a lost character becomes U+FFFD. Damages: a "?" after "Â" or "Ã".
+    decode_inconsistent_utf8  Mojibake inside a line that is otherwise right is decoded. Damages: quoted mojibake.
+    fix_c1_controls           U+0080 to U+009F become what Windows-1252 has there. Damages: control codes of terminals.
+    fix_latin_ligatures       "ﬁ" becomes "fi", also "ĳ", "Ǆ", "ŉ". Damages: tables of characters, Croatian digraphs.
+    fix_character_width       Full-width letters and punctuation and half-width kana become plain. Damages: Chinese and
+                              Japanese, whose "，（）！：" become ASCII and whose wide space becomes narrow.
+    uncurl_quotes             “ ” ‘ ’ become straight. Damages: typography, and the letter ʼ of Ukrainian names.
+    fix_line_breaks           "\\r\\n", "\\r", U+2028, U+2029 and U+0085 become "\\n". Damages: text art that returns
+                              the carriage, a break inside a cell of a table.
+    fix_surrogates            UTF-8 holds none; only what decoding left.
+    remove_control_chars      U+0000 to U+001F but for tab, form feed and line ends, U+007F, U+206A to U+206F, U+FEFF,
+                              U+FFF9 to U+FFFC go. Damages: files that delimit with them, marks of embedded objects.
+    normalization             NFC | NFD | NFKC | NFKD | None (in a recipe "none"). NFC replaces a few compatibility
+                              ideographs and reorders some Hebrew points; NFD takes Hangul apart; NFKC and NFKD
+                              lose meaning (10³ becomes 103) and do what fix_character_width does.
+    max_decode_length         Lines of more characters are fixed in pieces: what straddles a cut stays.
+
+    The settings below fix_encoding are honoured, as by a TextFixerConfig; ftfy's own keyword arguments ignore two.
+    Long runs of marks cost ftfy (and Python's unicodedata) quadratic time, 40 s for 200,000; here it is linear.
 
     text   large_string, whatever string type came in; null stays null
 
@@ -66,12 +88,11 @@ def fix_text(
     )
     texts = buffers.large_strings(batch["text"])
     if len(texts) > 0:
-        changed = dict(_fixed(texts, config))
-        texts = _replaced(texts, changed)
+        texts = _replaced(texts, dict(_changed(texts, config)))
     return with_text(batch, texts)
 
 
-def _replaced(texts: pa.LargeStringArray, changed: dict[int, str]) -> pa.LargeStringArray:
+def _replaced(texts: pa.LargeStringArray, changed: dict[int, bytes]) -> pa.LargeStringArray:
     if not changed:
         return texts
     mask = np.zeros(len(texts), np.bool_)
@@ -98,125 +119,72 @@ def _ftfy_config(config: tuple[Any, ...]) -> Any:
     return built._replace(normalization=None) if built.normalization == "none" else built
 
 
-def _fixed(texts: pa.LargeStringArray, config: tuple[Any, ...]) -> Iterator[tuple[int, str]]:
+def _changed(texts: pa.LargeStringArray, config: tuple[Any, ...]) -> Iterator[tuple[int, bytes]]:
     """(index, fixed text) of every text that ftfy changes, by index."""
     from dedup.kernels import screen
 
     view = buffers.texts(texts)
     ftfy_config = _ftfy_config(config)
     entities = {False: screen.ENTITIES_NEVER, True: screen.ENTITIES_ALWAYS, "auto": screen.ENTITIES_AUTO}
-    lines = flagged_lines(view, _screen_table(config), entities[config[0]], config[-1])
+    lines = flagged_lines(view, _tables(ftfy_config), entities[config[0]], config[-1])
+    firsts = np.flatnonzero(np.diff(lines[:, 0], prepend=-1))
     memory = memoryview(view.data)  # type: ignore[arg-type]
-    for index, flagged in groupby(lines.tolist(), key=lambda line: line[0]):
+    for first, past in pairwise([*firsts.tolist(), len(lines)]):
+        index = int(lines[first, 0])
         start, end = int(view.offsets[index]), int(view.offsets[index + 1])
-        fixed = _fix_lines(memory[start:end], [(a - start, b - start, why) for _, a, b, why in flagged], ftfy_config)
-        if fixed is not None:
+        text = bytes(memory[start:end])
+        flagged = lines[first:past]
+        if np.all(flagged[:, 3] == screen.CARRIAGE_RETURN):
+            yield index, text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        elif (fixed := _fix_lines(text, (flagged[:, 1:] - (start, start, 0)).tolist(), ftfy_config)) is not None:
             yield index, fixed
 
 
-def _fix_lines(text: memoryview, flagged: list[tuple[int, int, int]], config: Any) -> str | None:
+def _fix_lines(text: bytes, flagged: list[list[int]], config: Any) -> bytes | None:
     """One text with its flagged lines fixed; None if they are all right as they are."""
-    import ftfy
-
+    from dedup.clean.line import fixed_line
     from dedup.kernels import screen
 
-    if any(reasons & screen.LONG for _, _, reasons in flagged):
-        # Lines are not ftfy's segments here.
-        whole = str(text, "utf-8")
-        fixed = ftfy.fix_text(whole, config)
-        return fixed if fixed != whole else None
-    parts, copied, looked = [], 0, 0
+    # From the first segment with "<" on, entities are left alone.
+    tag = text.find(b"<") if config.unescape_html == "auto" else -1
+    certain = screen.MOJIBAKE | screen.FIX | screen.ENTITY
+    parts, copied = [], 0
     for start, end, reasons in flagged:
-        line = str(text[start:end], "utf-8")
-        if _needs_ftfy(line, reasons, config.normalization):
-            # From the first line with "<" on, entities are left alone; ftfy sees to the line's own "<".
-            if config.unescape_html == "auto" and b"<" in bytes(text[looked:start]):
-                config = config._replace(unescape_html=False)
-            looked = start
-            fixed = ftfy.fix_text(line, config)
+        line = text[start:end].decode()
+        if reasons & screen.LONG:
+            fixed = "".join(_fixed_segments(line, config, 0 <= tag < start))
+        elif reasons & certain or (reasons & screen.ORDER and not is_normalized(config.normalization, line)):
+            fixed = fixed_line(line, config, bool(config.unescape_html) and not 0 <= tag < end)
         elif reasons & screen.CARRIAGE_RETURN:
             # The badness expression tells "\r" from "\n" only by ".", which matches less afterwards.
             fixed = line.replace("\r\n", "\n").replace("\r", "\n")
         else:
             continue
         if fixed != line:
-            parts += [str(text[copied:start], "utf-8"), fixed]
+            parts += [text[copied:start], fixed.encode()]
             copied = end
-    return "".join([*parts, str(text[copied:], "utf-8")]) if parts else None
+    return b"".join([*parts, text[copied:]]) if parts else None
 
 
-def _needs_ftfy(line: str, reasons: int, form: Any) -> bool:
-    """Whether more than carriage returns may have to be fixed."""
-    from ftfy.badness import is_bad
+def _fixed_segments(line: str, config: Any, is_html: bool) -> Iterator[str]:
+    """A line longer than max_decode_length, in the pieces in which ftfy fixes it."""
+    from dedup.clean.line import fixed_line
 
-    from dedup.kernels import screen
-
-    return bool(
-        reasons & (screen.FIX | screen.ENTITY)
-        or (reasons & screen.MOJIBAKE and is_bad(line))
-        or (reasons & screen.ORDER and form and not unicodedata.is_normalized(form, line))
-    )
+    for start in range(0, len(line), config.max_decode_length):
+        segment = line[start : start + config.max_decode_length]
+        is_html = is_html or (config.unescape_html == "auto" and "<" in segment)
+        yield fixed_line(segment, config, bool(config.unescape_html) and not is_html)
 
 
 @functools.cache
-def _screen_table(config: tuple[Any, ...]) -> npt.NDArray[np.uint8]:
-    """uint8[0x110000], read-only: why a code point may need ftfy under these settings (kernels/screen.py).
+def _tables(config: Any) -> Any:
+    """The tables of kernels/screen.py under these settings."""
+    from dedup.clean.line import touched
+    from dedup.kernels import badness, screen
 
-    A character that is 0 here is left alone by every fix wherever it stands among others that are 0.
-    """
-    from ftfy import chardata
-
-    from dedup.kernels import screen
-
-    settings = _ftfy_config(config)
-    table = np.zeros(0x110000, np.uint8)
-    if settings.fix_encoding:
-        for kind, characters in _mojibake_characters():
-            table[[ord(character) for character in characters]] = kind
-    fixes: list[Iterable[int]] = [
-        range(0x80, 0xA0) if settings.fix_c1_controls or settings.fix_line_breaks else (),
-        chardata.LIGATURES if settings.fix_latin_ligatures else (),
-        chardata.WIDTH_MAP if settings.fix_character_width else (),
-        (0x2BC, *range(0x2018, 0x2020)) if settings.uncurl_quotes else (),
-        (0x2028, 0x2029) if settings.fix_line_breaks else (),
-        (0x1B,) if settings.remove_terminal_escapes else (),
-        chardata.CONTROL_CHARS if settings.remove_control_chars else (),
-    ]
-    for fix in fixes:
-        table[list(fix)] |= screen.FIX
-    if settings.fix_line_breaks:
-        table[0x0D] |= screen.CARRIAGE_RETURN
-    if settings.normalization is not None:
-        table[moved_by(settings.normalization)] |= screen.ORDER
-    return buffers.frozen(table)
-
-
-def _mojibake_characters() -> Iterator[tuple[int, str]]:
-    """(table entry, characters): what every alternative of ftfy's BADNESS_RE needs; later ones win.
-
-    tests/test_clean.py takes the expression of the installed ftfy apart and checks that each of its
-    alternatives holds a character that is MOJIBAKE alone or two neighbours that are together.
-    """
-    from ftfy.badness import MOJIBAKE_CATEGORIES as categories
-
-    from dedup.kernels import screen
-
-    kinds = dict.fromkeys(categories, screen.SUSPECT)
-    kinds |= dict.fromkeys(["lower_common", "upper_common"], screen.LETTER)
-    kinds |= dict.fromkeys(["common", "start_punctuation", "end_punctuation"], screen.PUNCTUATION)
-    for name in sorted(categories, key=lambda name: kinds[name] == screen.SUSPECT):
-        yield kinds[name], _expanded(categories[name])
-    yield screen.SUSPECT, "ВГРСвΒΓΞΟβ"  # Cyrillic and Greek letters that begin mojibake
-    yield screen.SUSPECT | screen.MOJIBAKE, "ŒœÂÃ" + _expanded(categories["c1"])
-
-
-def _expanded(ranges: str) -> str:
-    """The characters of the inside of a character class: "a-cx" is "abcx"."""
-    found, rest = "", ranges
-    while rest:
-        if len(rest) > 2 and rest[1] == "-":
-            found += "".join(map(chr, range(ord(rest[0]), ord(rest[2]) + 1)))
-            rest = rest[3:]
-        else:
-            found, rest = found + rest[0], rest[1:]
-    return found
+    return screen.tables(
+        badness.badness() if config.fix_encoding else None,
+        form_table(config.normalization) if config.normalization is not None else None,
+        [c for c in touched(config) if not 0xD800 <= c < 0xE000],  # which UTF-8 cannot hold
+        carriage_return=config.fix_line_breaks,
+    )

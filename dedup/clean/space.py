@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedup import buffers
-from dedup.clean.form import FORMS, may_move
+from dedup.clean.form import FORMS, moved, with_runs_in_order
 from dedup.clean.settings import one_of, with_text
 from dedup.errors import RecipeError
 
@@ -54,7 +54,9 @@ def normalize(
     texts = buffers.large_strings(batch["text"])
     if len(texts) > 0:
         if form != "none":
-            texts = _where(texts, may_move(texts, form), lambda found: pc.utf8_normalize(found, form=form))
+            may_move, has_long_run = moved(texts, form)
+            texts = _where(texts, has_long_run, _with_runs_in_order)
+            texts = _where(texts, may_move, lambda found: pc.utf8_normalize(found, form=form))
         for pattern, replacement in rules:
             texts = _substitute(texts, pattern, replacement)
     return with_text(batch, texts)
@@ -87,6 +89,10 @@ def _white_space_rules(
     if strip_blank_edges:
         yield rf"\A(?:[{SPACE}\n]+\z|[{SPACE}\n]*\n)", ""
         yield rf"\n[{SPACE}\n]+\z", "\n"
+
+
+def _with_runs_in_order(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    return pa.array([with_runs_in_order(text) for text in texts.to_pylist()], pa.large_string())
 
 
 def _substitute(texts: pa.LargeStringArray, pattern: str, replacement: str) -> pa.LargeStringArray:
