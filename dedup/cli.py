@@ -27,6 +27,7 @@ def cli() -> None:
       dedup near data/sample -o out/similar  near duplicates at Jaccard 0.8
       dedup run configs/quickstart.toml      a whole recipe
       dedup why out/quickstart en-30         why a document went, or what it stands for
+      dedup recipes; dedup stages            what comes with the package
     """
 
 
@@ -53,7 +54,7 @@ def _run_options(command: Command) -> Command:
 )
 @_run_options
 def run(recipe: str, inputs: tuple[str, ...], output: str | None, **options: Any) -> None:
-    """Run a recipe.
+    """Run a recipe: a .toml file, or the name of one that comes with the package.
 
     Example: dedup run configs/quickstart.toml -i data/sample -o out/first
     """
@@ -155,6 +156,39 @@ def why(output: str, document_id: str, as_json: bool) -> None:
 
     for life in lives(output, document_id):
         click.echo(json.dumps(life, ensure_ascii=False, default=str) if as_json else tell(life))
+
+
+@cli.command()
+def recipes() -> None:
+    """List the recipes that come with the package; `dedup run NAME` runs one.
+
+    Example: dedup recipes
+    """
+    from dedup.recipe import purpose, shipped
+
+    found = shipped()
+    width = max(map(len, found))
+    for name, path in found.items():
+        click.echo(f"{name:{width}}  {purpose(path)}")
+    click.echo(f"\n{next(iter(found.values())).parent}")
+
+
+@cli.command()
+@click.argument("name", required=False)
+def stages(name: str | None) -> None:
+    """List the stages that a recipe can use, or tell everything of one.
+
+    Example: dedup stages clean.normalize
+    """
+    from dedup.stages import first_line, shipped, tell
+
+    if name is not None:
+        click.echo(tell(name))
+        return
+    found = shipped()
+    width = max(map(len, found))
+    for stage, function in sorted(found.items()):
+        click.echo(f"{stage:{width}}  {first_line(function)}")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,7 +7,9 @@ run, with all defaults filled in, is written beside the output, so that a run ca
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,12 +116,30 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[dict[str,
         steps = [dict(step) for step in source.get("step", [])]
         return {**source, "step": steps}, "."
     path = Path(source)
+    if not path.exists():
+        path = shipped().get(os.fspath(source), path)
     try:
         return tomllib.loads(path.read_text("utf-8")), str(path.parent)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a recipe (a .toml file)") from None
+        raise UserError(
+            f"{path}: {error.strerror}; name a .toml file, or one of the shipped recipes {', '.join(shipped())}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not TOML ({error})") from None
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    home = Path(__file__).parent
+    folder = home / "configs" if (home / "configs").is_dir() else home.parent / "configs"  # installed, or a checkout
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def purpose(path: Path) -> str:
+    """What a recipe is for: the beginning of its comment, up to a colon or full stop."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text("utf-8").splitlines())
+    words = " ".join(line.lstrip("# ") for line in lines).removeprefix("For: ")
+    return re.split(r"[.:] ", words, maxsplit=1)[0]
 
 
 def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:

@@ -19,8 +19,9 @@ from types import CodeType, ModuleType
 from typing import Any
 
 import pyarrow as pa
+import tomli_w
 
-from dedup.errors import RecipeError, nearest
+from dedup.errors import RecipeError, UserError, nearest
 from dedup.recipe import Step
 
 Stage = Callable[..., pa.RecordBatch]
@@ -50,6 +51,32 @@ def shipped() -> dict[str, Stage]:
             if inside and _is_stage(value):
                 found[name if name.rpartition(".")[2] == attribute else f"{name}.{attribute}"] = value
     return found
+
+
+def first_line(function: Stage) -> str:
+    """What a stage does, in one line."""
+    return inspect.cleandoc(function.__doc__ or "").partition("\n")[0]
+
+
+def tell(name: str) -> str:
+    """A stage for people: its name, parameters with their defaults, and its documentation."""
+    stages = shipped()
+    if name not in stages:
+        raise UserError(f"there is no stage {name!r}; {nearest(name, stages)}")
+    function = stages[name]
+    settings = list(inspect.signature(function).parameters.values())[1:]
+    lines = [f'use = "{name}"', *(_setting(parameter) for parameter in settings)]
+    return "\n".join([*lines, "", inspect.cleandoc(function.__doc__ or "")])
+
+
+def _setting(parameter: inspect.Parameter) -> str:
+    if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        return f"{parameter.name} = ...  # any number"
+    if parameter.default is inspect.Parameter.empty:
+        return f"{parameter.name} = ...  # needed"
+    if parameter.default is None:
+        return f"# {parameter.name}  (not set)"
+    return f"{parameter.name} = {tomli_w.dumps({'v': parameter.default})[4:].strip()}"
 
 
 def _is_stage(function: Any) -> bool:

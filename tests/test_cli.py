@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
-from dedup import cli, sample
+from dedup import cli, recipe, sample, stages
 
 ROOT = Path(__file__).parent.parent
 QUICKSTART = ROOT / "configs" / "quickstart.toml"
@@ -256,7 +256,10 @@ def test_set_changes_a_setting(dedup: Dedup, tmp_path: Path, change: str, expect
 
 NEAR_TWICE = ('dedup = "near"', 'use = "segment"', 'dedup = "near"')
 MISTAKES = {
-    "missing recipe": (["run", "nope.toml"], "nope.toml: No such file or directory; name a recipe (a .toml file)"),
+    "missing recipe": (
+        ["run", "nope.toml"],
+        "nope.toml: No such file or directory; name a .toml file, or one of the shipped recipes NAMES",
+    ),
     "no such input": (["near", "nope.jsonl", "-o", "OUT"], "nope.jsonl: no such file or folder"),
     "no match": (["near", "nope/*.jsonl", "-o", "OUT"], "nope/*.jsonl: matches no file"),
     "no output": (["near", "CORPUS"], 'the recipe names no output; write output = "out" or give -o'),
@@ -386,7 +389,14 @@ def test_a_mistake_on_the_command_line_is_one_line(
     strange = tmp_path / "strange"
     strange.mkdir()
     (strange / "notes.txt").write_text("mine")
-    places = {"CORPUS": corpus, "FINISHED": finished, "STRANGE": strange, "OUT": tmp_path / "out", "RECIPE": QUICKSTART}
+    places: dict[str, object] = {
+        "NAMES": ", ".join(sorted(recipe.shipped())),
+        "CORPUS": corpus,
+        "FINISHED": finished,
+        "STRANGE": strange,
+        "OUT": tmp_path / "out",
+        "RECIPE": QUICKSTART,
+    }
 
     def put(text: str) -> str:
         for word, place in places.items():
@@ -451,6 +461,26 @@ def test_a_rule_that_drops_nearly_everything_is_exit_code_3(dedup: Dedup, tmp_pa
 
 
 # Start-up
+
+
+def test_recipes_are_listed_and_found_by_name(dedup: Dedup, corpus: Path, tmp_path: Path) -> None:
+    done = dedup("recipes")
+    names = [line.split()[0] for line in done.out.partition("\n\n")[0].splitlines()]
+    assert (done.code, names) == (0, sorted(path.stem for path in (ROOT / "configs").glob("*.toml")))
+    assert "quickstart    a first run, on the corpus that" in " ".join(done.out.split(" "))
+    assert dedup("plan", "quickstart", "-i", corpus) == dedup("plan", QUICKSTART, "-i", corpus)
+    assert dedup("plan", "quickstart", "-i", corpus).code == 0
+
+
+def test_stages_are_listed_and_told_with_their_settings(dedup: Dedup) -> None:
+    listed = dedup("stages").out.splitlines()
+    assert [line.split()[0] for line in listed] == sorted(stages.shipped())
+    assert "  Make the Unicode form and the white space of `text` uniform." in "\n".join(listed)
+    told = dedup("stages", "clean.normalize").out
+    assert told.startswith('use = "clean.normalize"\nform = "NFC"\nunix_line_ends = true\n')
+    assert "Damages: tables aligned by spaces" in told
+    assert "rules = ...  # any number" in dedup("stages", "drop.when").out
+    assert dedup("stages", "drop.whn") == (2, "", "dedup: there is no stage 'drop.whn'; did you mean 'drop.when'?\n")
 
 
 def test_help_without_a_command(dedup: Dedup) -> None:

@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import resource
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -339,11 +340,14 @@ def warm_kernels(recipe: Recipe, say: Callable[[str], None]) -> None:
     if not cold:
         return
     names = sorted({name.partition("-")[0] for name in cold})
-    say(f"compiling kernels for this machine, once (up to a minute): {', '.join(names)}")
+    text = f"compiling kernels for this machine, once (up to a minute): {', '.join(names)}"
+    telling = threading.Timer(2.0, say, [text])  # with another setting they are mostly there, and nobody waits
+    telling.start()
     os.environ[WARMING] = "1"  # warming runs recipes, which would warm again
     try:
         warm.warm(cold, recipe.folder)
     finally:
+        telling.cancel()
         del os.environ[WARMING]
     for name in cold:
         compiling.mark_warm(name)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import dedup
+from dedup.kernels.compile import with_imports
 
 HOME = Path(dedup.__file__).parent.parent
 CALL = """
@@ -40,6 +43,23 @@ def test_a_changed_callee_in_another_module_is_noticed(tmp_path):
     callee = home / "dedup" / "kernels" / "token.py"
     callee.write_text(callee.read_text().replace("0xBF58476D1CE4E5B9", "0xBF58476D1CE4E5BB"))
     assert call(home, cache)[0] != before
+
+
+def test_a_change_compiles_anew_only_what_depends_on_it() -> None:
+    kernels = {path.stem for path in (HOME / "dedup" / "kernels").glob("*.py")}
+    assert with_imports("shingle") == {"shingle", "compile", "token", "word"}
+    assert with_imports("word") == {"word"}
+    for name in kernels:  # every import of a neighbour is seen, however it is written
+        source = (HOME / "dedup" / "kernels" / f"{name}.py").read_text()
+        tree = ast.walk(ast.parse(source))
+        imported = [node for node in tree if isinstance(node, ast.ImportFrom | ast.Import)]
+        words = {
+            word
+            for node in imported
+            for word in re.findall(r"\w+", ast.unparse(node))
+            if "kernels" in ast.unparse(node)
+        }
+        assert words & kernels <= with_imports(name)
 
 
 def test_without_a_writable_folder_kernels_work_and_one_line_says_so(tmp_path):
