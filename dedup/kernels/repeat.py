@@ -22,6 +22,7 @@ COUNTS = 9
 _COUNT = np.uint64((1 << 21) - 1)
 _ONE = np.uint64(1)
 _BASE = np.uint64(0x9E3779B97F4A7C15)
+_MARKS = np.uint64(3)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
@@ -31,35 +32,28 @@ def table_size(most: int) -> int:
 
 
 @kernel
-def count_grams(values, m, n, table, at_least):
+def count_grams(values, m, n, grams, table, at_least):
     """Count the n-grams of values[:m]; returns how many there are, at most MOST.
 
+    grams      uint64[...]               scratch, as long as there are n-grams
     table      uint64[table_size(...)]   scratch, of any content
     at_least   int64[...]                out: at_least[c], c >= 1, n-grams that occur c times or more, up to the
-                                         first 0; as long as there are n-grams, and two more
+                                         first 0; as long as there are n-grams, and three more
     """
     total = min(m - n + 1, MOST)
     at_least[1] = at_least[2] = 0
     if total <= 0:
         return 0
+    _hash_grams(values, n, total, grams)
+    again = _maybe_repeated(grams[:total], table)
     bits = 6
-    while (1 << bits) < 2 * total:
+    while (1 << bits) < 2 * again:
         bits += 1
     shift, mask = np.uint64(64 - bits), np.uint64((1 << bits) - 1)
     table[: 1 << bits] = 0
-    out_of = _ONE  # _BASE to the power of n: what the value that leaves was multiplied by
-    h = np.uint64(0)
-    for k in range(n):
-        out_of *= _BASE
-        if k < n - 1:
-            h = h * _BASE + np.uint64(values[k])
     most = 1
-    for j in range(n - 1, n - 1 + total):
-        h = h * _BASE + np.uint64(values[j])
-        if j >= n:
-            h -= np.uint64(values[j - n]) * out_of
-        x = (h ^ (h >> np.uint64(32))) * _MIX
-        x ^= x >> np.uint64(29)
+    for j in range(again):
+        x = grams[j]
         slot = (x * _BASE) >> shift
         x &= ~_COUNT
         found = table[slot]
@@ -72,7 +66,51 @@ def count_grams(values, m, n, table, at_least):
             most = count
             at_least[count + 1] = 0
         at_least[count] += 1
+    at_least[1] += total - again
     return total
+
+
+@kernel
+def _hash_grams(values, n, total, grams):
+    """A hash of every n-gram into grams[:total]."""
+    out_of = _ONE  # _BASE to the power of n: what the value that leaves was multiplied by
+    h = np.uint64(0)
+    for k in range(n):
+        out_of *= _BASE
+        if k < n - 1:
+            h = h * _BASE + np.uint64(values[k])
+    leaving = np.uint64(0)
+    for j in range(total):
+        h = h * _BASE + np.uint64(values[j + n - 1]) - leaving * out_of
+        leaving = np.uint64(values[j])
+        x = (h ^ (h >> np.uint64(32))) * _MIX
+        grams[j] = x ^ (x >> np.uint64(29))
+
+
+@kernel
+def _maybe_repeated(grams, bitmap):
+    """Move the n-grams that may occur twice to the front; how many. None that does is left out.
+
+    Most n-grams occur once. Two bits for each of 8 to 16 times as many places as there are n-grams, "seen" and "seen
+    again", fit into the nearest cache and are set without a branch.
+    """
+    bits = 6
+    while (1 << bits) < 8 * grams.size:
+        bits += 1
+    shift, low = np.uint64(64 - bits), np.uint64(31)
+    bitmap[: 1 << (bits - 5)] = 0
+    for j in range(grams.size):
+        place = (grams[j] * _BASE) >> shift
+        word = bitmap[place >> np.uint64(5)]
+        bit = _ONE << (place & low)
+        bitmap[place >> np.uint64(5)] = word | bit | (word & bit) << np.uint64(32)
+    again = 0
+    for j in range(grams.size):
+        x = grams[j]
+        place = (x * _BASE) >> shift
+        grams[again] = x
+        again += np.int64(bitmap[place >> np.uint64(5)] >> ((place & low) + np.uint64(32)) & _ONE)
+    return again
 
 
 @kernel
@@ -97,13 +135,13 @@ def whole_root(x):
 
 
 @kernel
-def count_characters(offsets, data, n, flags, codes, table, at_least, out):
+def count_characters(offsets, data, n, flags, codes, grams, table, at_least, out):
     """Counts of characters, special ones, character n-grams, and occurrences of the most frequent repeated n-grams.
 
     offsets, data   int64[n + 1], uint8[...]   text i is data[offsets[i]:offsets[i + 1]], valid UTF-8
     flags           uint16[0x110000]           of category.flags
     codes           uint32[MOST + n]           scratch, or as long as the longest text
-    table, at_least                            scratch of `count_grams`
+    grams, table, at_least                     scratch of `count_grams`
     out             int64[n, COUNTS]           CHARACTERS to GRAMS are overwritten
 
     The most frequent: as many as the square root of the number of distinct n-grams, of those only that occur twice
@@ -120,62 +158,66 @@ def count_characters(offsets, data, n, flags, codes, table, at_least, out):
                 codes[characters] = c
             characters += 1
         out[i, CHARACTERS], out[i, SPECIALS] = characters, specials
-        out[i, GRAMS] = count_grams(codes, min(characters, codes.size), n, table, at_least)
+        out[i, GRAMS] = count_grams(codes, min(characters, codes.size), n, grams, table, at_least)
         out[i, TOP] = top_sum(min(whole_root(at_least[1]), at_least[2]), at_least)
 
 
 @kernel
-def count_words(offsets, hashes, n, stop_words, flagged, longest, table, at_least, out):
+def count_words(offsets, hashes, n, listed, longest, grams, table, at_least, out):
     """Counts of words, word n-grams, those that repeat, and words of two lists.
 
-    offsets, hashes       int64[n + 1], uint64[...]   the words of text i are offsets[i] to offsets[i + 1] - 1
-    stop_words, flagged   uint64[2**k]                of `put_all`
-    longest               int64                       words of the longest entry of both
-    table, at_least                                   scratch of `count_grams`
-    out                   int64[n, COUNTS]            REPEATED_WORDS to WORDS are overwritten
+    offsets, hashes   int64[n + 1], uint64[...]   the words of text i are offsets[i] to offsets[i + 1] - 1
+    listed            uint64[2**k]                of `put_all`: 1 marks stop words, 2 flagged words
+    longest           int64                       words of the longest entry
+    grams, table, at_least                        scratch of `count_grams`
+    out               int64[n, COUNTS]            REPEATED_WORDS to WORDS are overwritten
 
     Twin: tests/measure/test_roots.py.
     """
     for i in range(offsets.size - 1):
         words = hashes[offsets[i] : offsets[i + 1]]
-        total = count_grams(words, words.size, n, table, at_least)
-        stops = flags = 0
+        total = count_grams(words, words.size, n, grams, table, at_least)
+        stops = flagged = np.uint64(0)
         for j in range(words.size):
             h = np.uint64(0)
             for k in range(j, min(j + longest, words.size)):
                 h = absorb(h, words[k])
-                stops += has(stop_words, h)
-                flags += has(flagged, h)
+                marks = marks_of(listed, h)
+                stops += marks & _ONE
+                flagged += marks >> _ONE
         out[i, WORDS], out[i, WORD_GRAMS] = words.size, total
         out[i, REPEATED_WORDS] = total - (at_least[1] - at_least[2])
-        out[i, STOP_WORDS], out[i, FLAGGED] = stops, flags
+        out[i, STOP_WORDS], out[i, FLAGGED] = stops, flagged
 
 
 @kernel
-def has(table, h):
-    """Whether a hash was put into the table."""
-    mask = np.uint64(table.size - 1)
+def marks_of(listed, h):
+    """The marks of an entry; 0 for what is none. The first slot decides nearly always."""
+    mask = np.uint64(listed.size - 1)
     slot = (h * _MIX) >> np.uint64(32) & mask
-    while table[slot] != 0:
-        if table[slot] == h:
-            return True
+    found = listed[slot]
+    while found != 0 and (found ^ h) & ~_MARKS != 0:
         slot = (slot + _ONE) & mask
-    return False
+        found = listed[slot]
+    return found & _MARKS
 
 
 @kernel
-def put_all(offsets, hashes, table):
-    """Put entries of one or more words into a table of zeros that stays at least half empty.
+def put_all(offsets, hashes, mark, listed):
+    """Put entries of one or more words into a table that stays mostly empty; one put twice has both marks.
 
     offsets, hashes   the words of entry i are offsets[i] to offsets[i + 1] - 1
+    mark              1 or 2
+    listed            uint64[2**k], zeros at first: hashes, whose lowest two bits are marks
     """
-    mask = np.uint64(table.size - 1)
+    mask = np.uint64(listed.size - 1)
     for i in range(offsets.size - 1):
+        if offsets[i + 1] == offsets[i]:
+            continue
         h = np.uint64(0)
         for j in range(offsets[i], offsets[i + 1]):
             h = absorb(h, hashes[j])
         slot = (h * _MIX) >> np.uint64(32) & mask
-        while table[slot] != 0 and table[slot] != h:
+        while listed[slot] != 0 and (listed[slot] ^ h) & ~_MARKS != 0:
             slot = (slot + _ONE) & mask
-        if offsets[i + 1] > offsets[i]:
-            table[slot] = h
+        listed[slot] = (h & ~_MARKS) | (listed[slot] & _MARKS) | np.uint64(mark)
