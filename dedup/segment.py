@@ -16,14 +16,15 @@ import pyarrow.compute as pc
 from dedup import buffers
 from dedup.errors import RecipeError
 
-UNITS = ("tokens",)
+UNITS = ("tokens", "whitespace", "punctuated")
 
 TOKENS, STARTS, ENDS = "_tokens", "_token_starts", "_token_ends"
-FIELDS = (
-    pa.field(TOKENS, pa.large_list(pa.uint64())),
-    pa.field(STARTS, pa.large_list(pa.int32())),
-    pa.field(ENDS, pa.large_list(pa.int32())),
-)
+COLUMNS = {
+    "tokens": (TOKENS, STARTS, ENDS),
+    "whitespace": ("_whitespace", "_whitespace_starts", "_whitespace_ends"),
+    "punctuated": ("_punctuated", "_punctuated_starts", "_punctuated_ends"),
+}
+_TYPES = (pa.large_list(pa.uint64()), pa.large_list(pa.int32()), pa.large_list(pa.int32()))
 
 
 class Words(NamedTuple):
@@ -45,13 +46,14 @@ class Words(NamedTuple):
 def words(batch: pa.RecordBatch, unit: str) -> tuple[pa.RecordBatch, Words]:
     """The words of a batch in a unit, and the batch with them as transient columns, so that nobody cuts twice.
 
-    unit   "tokens", or the name of a column of the batch that lists each text's words (list of strings;
-           null is an empty list, a null word the empty one)
+    unit   one of those of `segment`, or the name of a column of the batch that lists each text's words (list of
+           strings; null is an empty list, a null word the empty one)
     """
-    if unit == "tokens":
-        batch = segment(batch)
-        offsets, hashes = buffers.list_parts(batch[TOKENS])
-        starts, ends = (buffers.list_parts(batch[name])[1] for name in (STARTS, ENDS))
+    if unit in UNITS:
+        batch = segment(batch, units=unit)
+        hash_column, *span_columns = COLUMNS[unit]
+        offsets, hashes = buffers.list_parts(batch[hash_column])
+        starts, ends = (buffers.list_parts(batch[name])[1] for name in span_columns)
         view = buffers.texts(batch["text"])
         return batch, Words(offsets, hashes, view.offsets[:-1], starts, ends, view.data)
     if unit not in batch.schema.names:
@@ -80,36 +82,56 @@ def _listed(name: str, lists: pa.Array) -> Words:
     return Words(*map(buffers.frozen, (offsets, hashes, base, starts, ends, view.data)))
 
 
-def segment(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Add the tokens of `text` as transient columns; a batch that has them comes back as it is.
+def segment(batch: pa.RecordBatch, *, units: str = "tokens") -> pa.RecordBatch:
+    """Add the words of `text` in a unit as transient columns; a batch that has them comes back as it is.
 
-    _tokens        large_list<uint64>   hash of each token's folded characters
+    units                the words are
+    tokens               folded letters and numbers; each character of an unspaced script (design 6.1)
+    whitespace           what stands between white space, as str.split cuts it
+    punctuated           words and signs apart, as spaCy's blank English tokenizer cuts: signs off both ends of what
+                         stands between white space, contractions ("do" "n't"), units ("10" "km") and hyphenated
+                         words in parts; abbreviations ("e.g.", "U.S."), addresses and smileys whole. A character of
+                         an unspaced script is a word of its own, where spaCy takes a run of them for one
+
+    columns (here of tokens; _whitespace and _punctuated likewise)
+    _tokens        large_list<uint64>   hash of each word; of a token's folded characters, of others as they stand
     _token_starts  large_list<int32>    byte offset of its first byte in the document's UTF-8
     _token_ends    large_list<int32>    byte offset past its last byte
 
-    A null text has no tokens. Limit: a text of 2 GiB.
+    A null text has no words. Limit: a text of 2 GiB.
     """
-    if STARTS in batch.schema.names:
+    if units not in UNITS:
+        raise RecipeError(f"units is {units!r}; it is one of {', '.join(UNITS)}")
+    fields = [pa.field(name, kind) for name, kind in zip(COLUMNS[units], _TYPES, strict=True)]
+    if fields[1].name in batch.schema.names:
         return batch
     if batch.num_rows == 0:
-        columns = [pa.array([], field.type) for field in FIELDS]
+        columns = [pa.array([], field.type) for field in fields]
     else:
-        offsets, tokens, starts, ends = _cut(batch["text"])
-        columns = [buffers.large_list(offsets, values) for values in (tokens, starts, ends)]
-    kept = [name for name in batch.schema.names if name != TOKENS]
+        offsets, *parts = _cut(batch["text"], units)
+        columns = [buffers.large_list(offsets, values) for values in parts]
+    kept = [name for name in batch.schema.names if name != fields[0].name]
     arrays = [*(batch[name] for name in kept), *columns]
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([*(batch.schema.field(n) for n in kept), *FIELDS]))
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([*(batch.schema.field(n) for n in kept), *fields]))
 
 
-def _cut(texts: pa.Array) -> tuple[buffers.Int64s, buffers.UInt64s, np.ndarray, np.ndarray]:
-    from dedup.kernels.token import most_tokens, tokenize
-    from dedup.kernels.unicode import table
+def _cut(texts: pa.Array, unit: str) -> tuple[buffers.Int64s, buffers.UInt64s, np.ndarray, np.ndarray]:
+    """(offsets, hashes, starts, ends) of the words of texts."""
+    from dedup.kernels import cut, english, token, unicode
 
     view = buffers.texts(texts)
-    size = most_tokens(int(view.offsets[-1] - view.offsets[0]), len(texts))
-    tokens = np.empty(size, np.uint64)
+    text_bytes = int(view.offsets[-1] - view.offsets[0])
+    # Of punctuated words a text may have one a byte. Memory that no word is written to is never touched.
+    size = text_bytes if unit == "punctuated" else token.most_tokens(text_bytes, len(texts))
+    hashes = np.empty(size, np.uint64)
     starts, ends = np.empty(size, np.int32), np.empty(size, np.int32)
     offsets = np.empty(len(texts) + 1, np.int64)
-    tokenize(view.offsets, view.data, table(), tokens, starts, ends, offsets)
+    out = hashes, starts, ends, offsets
+    if unit == "tokens":
+        token.tokenize(view.offsets, view.data, unicode.table(), *out)
+    elif unit == "whitespace":
+        cut.whitespace(view.offsets, view.data, *out)
+    else:
+        cut.punctuated(view.offsets, view.data, english.classes(), cut.specials(), *out)
     used = int(offsets[-1])
-    return offsets, tokens[:used], starts[:used], ends[:used]
+    return offsets, hashes[:used], starts[:used], ends[:used]

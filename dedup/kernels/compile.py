@@ -132,4 +132,4 @@ def _compiled(function: F, **options: bool) -> F:
         compiled = numba.njit(nogil=True, error_model="numpy", cache=folder is not None, **options)(function)
     finally:
         config.CACHE_DIR = saved
-    return compiled  # type: ignore[no-any-return]
+    return compiled

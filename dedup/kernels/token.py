@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedup.kernels.compile import kernel
+from dedup.kernels.compile import lean_kernel
 from dedup.kernels.word import load8, trailing_zeros
 
 _WORD, _ALONE, _MARK = np.uint32(1), np.uint32(2), np.uint32(3)
@@ -27,7 +27,7 @@ _FROM_A = np.uint64(0x1F1F1F1F1F1F1F1F)
 _FROM_BRACE = np.uint64(0x0505050505050505)
 
 
-@kernel
+@lean_kernel
 def mix64(x):
     """A bijection of uint64 in which every input bit reaches every output bit (splitmix64's finalizer)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -35,14 +35,14 @@ def mix64(x):
     return x ^ (x >> np.uint64(31))
 
 
-@kernel
+@lean_kernel
 def absorb(h, word):
     """One more word of eight bytes into a hash."""
     h = (h ^ word) * _PRIME
     return h ^ (h >> np.uint64(29))
 
 
-@kernel
+@lean_kernel
 def _ascii_word_bytes(x):
     """How many of the lowest bytes of x are ASCII letters or digits before the first that is not: 0 to 8."""
     t = x & _LOW_BITS
@@ -52,7 +52,7 @@ def _ascii_word_bytes(x):
     return trailing_zeros(~((digit | letter) & ~x) & _HIGH_BITS) >> np.uint64(3)
 
 
-@kernel
+@lean_kernel
 def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
     """Token hashes, and where wanted spans, of a batch of texts.
 
@@ -193,7 +193,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
         token_offsets[i + 1] = n
 
 
-@kernel
+@lean_kernel
 def _width(c):
     """Bytes of a code point in UTF-8."""
     if c < np.uint32(0x80):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedup.kernels.compile import kernel
+from dedup.kernels.compile import lean_kernel
 from dedup.kernels.token import absorb, mix64
 from dedup.kernels.word import load8
 
 _SEED = np.uint64(0x51ED270B35D1A3F1)
 
 
-@kernel
+@lean_kernel
 def code_point(data, p):
     """The code point whose UTF-8 begins at p."""
     c = np.uint32(data[p])
@@ -29,7 +29,7 @@ def code_point(data, p):
     return (c & np.uint32(0x07)) << np.uint32(18) | second << np.uint32(12) | third << np.uint32(6) | fourth
 
 
-@kernel
+@lean_kernel
 def char_bytes(first):
     """Bytes of the character whose UTF-8 begins with this byte."""
     if first < 0x80:
@@ -39,7 +39,7 @@ def char_bytes(first):
     return np.uint64(3) if first < 0xF0 else np.uint64(4)
 
 
-@kernel
+@lean_kernel
 def first_bytes(data, p, size):
     """The first bytes of a word of `size` >= 1, at most eight, as a number, the first one lowest."""
     if p + np.uint64(8) <= np.uint64(data.size):
@@ -52,7 +52,7 @@ def first_bytes(data, p, size):
     return x
 
 
-@kernel
+@lean_kernel
 def space_bytes(data, p, end):
     """Bytes of the white-space character (str.isspace) at p; 0 if it is another."""
     c = data[p]
@@ -68,7 +68,7 @@ def space_bytes(data, p, end):
     return 0
 
 
-@kernel
+@lean_kernel
 def hash_bytes(data, p, size):
     """A 64-bit hash of data[p:p + size], as it stands: nothing is folded."""
     p, size = np.uint64(p), np.uint64(size)
@@ -83,7 +83,7 @@ def hash_bytes(data, p, size):
     return mix64(h)
 
 
-@kernel
+@lean_kernel
 def hash_spans(data, offsets, base, starts, ends, out):
     """The hash of every word: uint64[m] into `out`; word j of text i is data[base[i] + starts[j]:base[i] + ends[j]].
 
