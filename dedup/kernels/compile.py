@@ -124,7 +124,8 @@ def _compiled(function: F, **options: bool) -> F:
     import numba
     from numba.core import config
 
-    folder = cache_folder()
+    module = function.__module__.rpartition(".")[2]
+    folder = _folder(module, _module_key(module))
     saved = config.CACHE_DIR
     if folder is not None:
         config.CACHE_DIR = str(folder)
