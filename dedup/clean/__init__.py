@@ -1,6 +1,7 @@
 """Text to better text. Every stage replaces `text` and leaves the bytes of a text that it does not change alone."""
 
 from dedup.clean.fix import fix_text
+from dedup.clean.lines import drop_lines
 from dedup.clean.space import normalize
 
-__all__ = ["fix_text", "normalize"]
+__all__ = ["drop_lines", "fix_text", "normalize"]
