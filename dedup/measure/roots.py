@@ -60,9 +60,9 @@ def roots(
     flagged words > 0.017 (or 0.0045), for English special characters < 0.15 or > 0.35 and word repetition > 0.2962.
 
     Dialect: ROOTS'. Of the distinct character n-grams, N, the most frequent ones are floor(sqrt(N)), of those only
-    that occur twice; the measure is their occurrences / those of all. A word of the list may be several words of the
-    unit: 我们 is two tokens and counts beside 我 and 们, as ROOTS counts pairs of its words in Chinese, and the ratio is
-    cut at 1. Departures: words are tokens, not those of a SentencePiece model (zh) or of white space (en), and the
+    that occur twice; the measure is their occurrences / those of all. A listed word may be several words of the unit:
+    我们 is two tokens and counts beside 我 and 们, as ROOTS counts pairs of words in Chinese; the ratio is cut at 1.
+    Departures: words are tokens, not those of a SentencePiece model (zh) or of white space (en), and the
     shipped stop words are other and shorter lists, so that the bounds of the lower three are to be fitted anew; what
     is special is known by its Unicode category instead of by a list of characters. A list is compared with tokens by
     the folding of design 6.1; with words of another unit in lower case, capitalised, in capitals and as written.
