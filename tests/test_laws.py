@@ -17,6 +17,7 @@ from dedup import stages
 
 STAGES = stages.shipped()
 SETTINGS: dict[str, dict[str, Any]] = {
+    "measure.url": {"column": "source", "block_domains": ["example.com"]},
     "measure.words": {"lists": {"listed": ["good", "中文"]}},
     "drop.sample": {"share": 0.5},
     "drop.when": {"quality": {"below": 0.5}, "source": {"in": ["web", "mail"]}, "text": {"equals": "good text"}},
