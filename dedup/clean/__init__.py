@@ -2,6 +2,7 @@
 
 from dedup.clean.fix import fix_text
 from dedup.clean.lines import drop_lines
+from dedup.clean.pii import mask_pii
 from dedup.clean.space import normalize
 
-__all__ = ["drop_lines", "fix_text", "normalize"]
+__all__ = ["drop_lines", "fix_text", "mask_pii", "normalize"]
