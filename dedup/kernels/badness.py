@@ -85,7 +85,9 @@ def _check_ascii(built: Automaton) -> None:
     steps = built.steps.reshape(-1, 1 << CLASS_BITS)
     ascii_classes = np.unique(built.classes[:128])
     twice = steps[steps[:, ascii_classes]][:, :, ascii_classes]
-    if not np.all((twice == twice[RESTART]) | (twice == ACCEPT)) or (twice[RESTART] == ACCEPT).any():
+    forgets = (twice == twice[RESTART]) | (twice == ACCEPT)
+    of_ascii = np.unique(np.append(twice[RESTART], RESTART))  # states after no or at least two characters
+    if not forgets.all() or (steps[of_ascii][:, ascii_classes] == ACCEPT).any() or ACCEPT in of_ascii:
         raise NotImplementedError("ASCII characters matter in its badness expression")
 
 

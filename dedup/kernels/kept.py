@@ -28,7 +28,7 @@ def kept(name: str, made_by: str, build: Callable[[], Arrays]) -> Arrays:
         return build()
     path = folder / f"{name}-{hashlib.blake2b(Path(made_by).read_bytes(), digest_size=6).hexdigest()}.npz"
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:
             return dict(stored)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # not there, or torn by a full disk
         arrays = build()

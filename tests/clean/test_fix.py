@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
+import gzip
+import json
 import random
 import re
-import unicodedata
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ftfy
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ftfy import TextFixerConfig
-from ftfy.badness import BADNESS_RE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup import buffers, clean
-from dedup.clean import fix, form
-from dedup.kernels import screen
+from dedup import clean
+from dedup.clean import form, line
+from tests.clean.pieces import CONFIGS, DEFAULTS, documents
 
 SHARDS = ["edge/valid/edge", "en/en_docs-00000", "zh/zh_docs-00000", "mixed/mixed_web-00000"]
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-DEFAULTS = TextFixerConfig(fix_character_width=False, uncurl_quotes=False)
-CONFIGS = [
-    {},
-    {"normalization": None},
-    {"normalization": "NFD"},
-    {"normalization": "NFKC", "fix_latin_ligatures": False},
-    {"normalization": "NFKD", "fix_character_width": True},
-    {"fix_character_width": True, "uncurl_quotes": True},
-    {"fix_encoding": False, "remove_control_chars": False},
-    {"fix_encoding": False, "fix_c1_controls": False, "fix_line_breaks": False},
-    {"unescape_html": True, "fix_line_breaks": False, "remove_terminal_escapes": False},
-    {"unescape_html": False, "replace_lossy_sequences": False, "restore_byte_a0": False},
-    {"decode_inconsistent_utf8": False, "remove_control_chars": False, "fix_surrogates": False},
-    {"max_decode_length": 7},
-]
 
 
 def texts_of(batch: pa.RecordBatch) -> list[str | None]:
@@ -57,9 +39,6 @@ def fixed(*texts: str | None, **config: Any) -> list[str | None]:
 
 def by_ftfy(*texts: str | None, **config: Any) -> list[str | None]:
     return [None if text is None else ftfy.fix_text(text, DEFAULTS._replace(**config)) for text in texts]
-
-
-# fix_text
 
 
 def test_mojibake_entities_ligatures_and_controls_are_fixed() -> None:
@@ -107,241 +86,126 @@ def test_texts_that_need_nothing_are_not_copied() -> None:
     assert clean.fix_text(batch)["text"].buffers()[2].address == batch["text"].buffers()[2].address
 
 
-PIECES = [
-    *[
-        "abc",
-        "The",
-        " ",
-        "  ",
-        ".",
-        "?",
-        "&",
-        ";",
-        "&amp;",
-        "&lt;",
-        "&GT;",
-        "&#65;",
-        "&#x2019;",
-        "&#128;",
-        "&nope;",
-    ],
-    *[
-        "&ATILDE;",
-        "<",
-        "<b>",
-        "\n",
-        "\r\n",
-        "\r",
-        "\t",
-        "\x0c",
-        "\x00",
-        "\x07",
-        "\x1a",
-        "\x1b[31m",
-        "\x7f",
-        "\x85",
-    ],
-    *[
-        "\x9d",
-        "\u2028",
-        "中文",
-        "日本語",
-        "カタカナ",
-        "ｶﾞ",
-        "。",
-        "，",
-        "（",
-        "）",
-        "　",
-        "：",
-        "“",
-        "”",
-        "‘",
-        "’",
-        "…",
-    ],
-    *["—", "–", "·", "•", "«", "»", "é", "É", "e\u0301", "\u0323", "\u0301", "각", "가\u11a8", "ส้", "שׁ", "क़"],
-    *["\u09be", "ﬁ", "ĳ", "Ǆ", "\ufeff", "\ufffd", "Ã©", "â€œ", "â€�", "Â", "Â ", "Ã ", "Ã", "à", "œ", "Œ"],
-    *[
-        "ã\x83\x84",
-        "Ð\x9f",
-        "Р°Р±",
-        "ÑÐ",
-        "вЂ",
-        "ГўВЂВ™",
-        "β€™",
-        "ā€",
-        "Î",
-        "Ø³",
-        "√∂",
-        "‚Äô",
-        "≈°",
-        "×²",
-        "°",
-        "£",
-    ],
-    *["€", "™", "³", "¶", "│", "▒", "ö", "Ü", "ß", "Б", "я", "Ω", "λ", "ð\x9f\x98\x8a"],
-]
-documents = st.lists(st.sampled_from(PIECES), max_size=30).map("".join) | st.text(max_size=30)
-
-
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(documents | st.none(), max_size=4), st.sampled_from(CONFIGS))
 def test_fix_text_equals_ftfy(texts: list[str | None], config: dict[str, Any]) -> None:
     assert fixed(*texts, **config) == by_ftfy(*texts, **config)
 
 
-def screen_table(config: dict[str, Any]) -> Any:
-    return fix._screen_table(tuple(DEFAULTS._replace(**config)[:-1]))
+@settings(max_examples=300, deadline=None)
+@given(documents, st.sampled_from(CONFIGS), st.booleans())
+def test_a_line_is_fixed_as_ftfy_fixes_it(text: str, changes: dict[str, Any], unescapes: bool) -> None:
+    config = DEFAULTS._replace(**(changes | {"unescape_html": unescapes}))
+    assert line.fixed_line(text, config, unescapes) == ftfy.fix_and_explain(text, config).text
 
 
-@pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[4], CONFIGS[7]])
-def test_characters_of_entry_0_are_left_alone_in_any_company(config: dict[str, Any]) -> None:
-    settings = DEFAULTS._replace(**config)
-    # Beyond the ideographs of plane 2 nothing but tags, variation selectors and private use is assigned.
-    planes = [range(0xD800), range(0xE000, 0x22000), range(0x2F800, 0x2FB00), range(0xE0000, 0xE0200)]
-    table = screen_table(config)
-    left_alone = [chr(c) for c in itertools.chain(*planes) if table[c] == 0 and chr(c) not in "&<\n"]
-    random.Random(1).shuffle(left_alone)
-    for start in range(0, len(left_alone), 4096):
-        text = "".join(left_alone[start : start + 4096])
-        assert ftfy.fix_text(text, settings) == text
+def test_ftfy_has_the_functions_that_are_called_one_by_one() -> None:
+    step = ftfy._fix_encoding_one_step_and_explain("Ã©", DEFAULTS)
+    assert (step.text, ftfy._fix_encoding_one_step_and_explain("é", DEFAULTS).text) == ("é", "é")
+    known = {"unescape_html", "restore_byte_a0", "replace_lossy_sequences", "decode_inconsistent_utf8", *line._FIXES}
+    assert known == set(ftfy.FIXERS)
 
 
-def test_every_character_of_entry_0_is_left_alone_in_a_line_of_its_own() -> None:
-    table = screen_table({})
-    text = "\n".join(chr(c) for c in [*range(0xD800), *range(0xE000, 0x10000)] if table[c] == 0)
-    assert ftfy.fix_text(text, DEFAULTS) == text
-
-
-def test_good_chinese_japanese_and_european_lines_are_never_flagged() -> None:
-    lines = [
-        "床前明月光，疑是地上霜。《静夜思》——李白……\n",
-        "「吾輩は猫である。」　ｱｲｳ（全角）\n",
-        "한국어 문장.\n",
+@pytest.mark.parametrize("setting", [name for name, value in DEFAULTS._asdict().items() if isinstance(value, bool)])
+def test_every_setting_does_what_ftfys_does(setting: str) -> None:
+    if setting == "explain":
+        return
+    texts = [
+        *(
+            "\x1b[36mblue\x1b[0m",
+            "Ã©",
+            "voilÃ  le travail",
+            "voilÃ le travail",
+            "â€œ like this â€\ufffd",
+            "ﬁ",
+            "ＡＢＣ",
+        ),
+        *("“a”", "a\rb", "a\x07b", "a\x85b\x9d", "ä½\xa0å¥½ 中文 Ã©", "中 â€œx â€“ y"),
     ]
-    lines += ["Ça va très bien, “naïve” café – Straße…\n", "AT&T & co; &c\n"]
-    assert naive_flagged_lines(lines, screen_table({}), "auto", 10**6) == []
-    assert flagged_lines(lines, screen_table({}), "auto", 10**6) == []
+    results = []
+    for value in (False, True):
+        results.append(fixed(*texts, **{setting: value}))
+        assert results[-1] == by_ftfy(*texts, **{setting: value})
+    if setting != "fix_surrogates":  # UTF-8 has none
+        assert results[0] != results[1]
 
 
-def alternatives() -> Iterator[list[set[int] | None]]:
-    """The alternatives of ftfy's BADNESS_RE as sets of code points one after the other; None: a gap."""
-    from re import _constants as constants
-    from re import _parser as parser
+def test_only_lines_that_need_it_are_fixed_one_by_one(monkeypatch: Any) -> None:
+    seen = []
+    monkeypatch.setattr(line, "fixed_line", lambda text, *_: seen.append(text) or text)
+    fixed(
+        "Съешь же ещё «этих» мягких булок\n", "Ξεσκεπάζω την\r\nψυχοφθόρα", "שָׁלוֹם", "a\r\nÃ©\nœuvre\n&amp;<", "가나다"
+    )
+    assert seen == ["Ã©\n"]
 
-    def members(operator: Any, argument: Any) -> set[int]:
-        if operator is constants.LITERAL:
-            return {argument}
-        if operator is constants.RANGE:
-            return set(range(argument[0], argument[1] + 1))
-        if operator is constants.CATEGORY:
-            wanted = {constants.CATEGORY_SPACE: r"\s", constants.CATEGORY_WORD: r"\w"}[argument]
-            return {c for c in range(0x10000) if re.match(wanted, chr(c))}
-        if operator is constants.ANY:
-            return set(range(0x10000))
-        assert operator is constants.IN
-        if argument[0][0] is constants.NEGATE:
-            return set(range(0x10000)) - set().union(*(members(*part) for part in argument[1:]))
-        return set().union(*(members(*part) for part in argument))
 
-    ((branch, (_, found)),) = list(parser.parse(BADNESS_RE.pattern, BADNESS_RE.flags))
-    assert branch is constants.BRANCH
-    for alternative in found:
-        yield [
-            None if operator in (constants.MAX_REPEAT, constants.AT) else members(operator, argument)
-            for operator, argument in alternative
+def seconds_for_marks(stage: Any, run: str) -> float:
+    batch = batch_of("a" + run)
+    start = time.process_time()
+    stage(batch)
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize("stage", [clean.fix_text, clean.normalize])
+@pytest.mark.parametrize("marks", ["\u0301\u0323", "\u0f73"])
+def test_a_long_run_of_marks_takes_linear_time(stage: Any, marks: str) -> None:
+    seconds_for_marks(stage, marks)
+    # Ordering them one by one takes 10 s and more for so many; sorted first, a tenth of a second.
+    assert seconds_for_marks(stage, marks * (60_000 // len(marks))) < 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(["\u0301", "\u0323", "\u0f73", "\u0344", "\u0300\u0316" * 70, "x" * 600, "e"])))
+def test_long_runs_of_marks_are_put_in_order(parts: list[str]) -> None:
+    text = "".join(parts)
+    for name in form.FORMS:
+        assert form.normalized(name, text) == form.unicodedata.normalize(name, text)
+        assert texts_of(clean.normalize(batch_of(text), form=name, strip_line_ends=False)) == [
+            form.unicodedata.normalize(name, text)
         ]
 
 
-def test_no_text_is_bad_to_ftfy_without_a_reason_for_the_screen() -> None:
-    table = screen_table({})
-    found = list(alternatives())
-    assert len(found) == 37  # of ftfy 6.3.1; another number: look at what is new
-    for alternative in found:
-        kinds = [None if characters is None else set(table[list(characters)].tolist()) for characters in alternative]
-        alone = any(kind and all(entry & screen.MOJIBAKE for entry in kind) for kind in kinds)
-        together = any(
-            left and right and all(are_suspect(a, b) for a in left for b in right)
-            for left, right in itertools.pairwise(kinds)
-        )
-        assert (alone, together) != (False, False), alternative
+def texts_in(path: Path) -> list[str | None]:
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+        return table["text"].to_pylist() if "text" in table.column_names else []
+    if not path.name.endswith((".jsonl", ".jsonl.gz")):
+        return []
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return [json.loads(record).get("text") for record in data.decode("utf-8-sig").split("\n") if record.strip()]
 
 
-Flagged = tuple[int, str, int]
-ENTITIES = {"auto": screen.ENTITIES_AUTO, True: screen.ENTITIES_ALWAYS, False: screen.ENTITIES_NEVER}
+def real_texts(shared: Path) -> Iterator[list[str]]:
+    """All documents of the corpora, each once, by file; what UTF-8 cannot hold has its surrogates replaced."""
+    seen: set[str] = set()
+    for path in sorted(path for path in shared.rglob("*.*") if "invalid" not in path.parts):
+        texts = [text.encode("utf-8", "replace").decode() for text in texts_in(path) if text is not None]
+        yield [text for text in dict.fromkeys(texts) if text not in seen]
+        seen.update(texts)
 
 
-def are_suspect(left: int, right: int) -> bool:
-    neighbours = {left & screen.SUSPECT, right & screen.SUSPECT}
-    return 0 not in neighbours and screen.SUSPECT in neighbours
-
-
-def naive_flagged_lines(texts: list[str], table: Any, entities: str | bool, most: int) -> list[Flagged]:
-    """(text, line, reasons) of every line that the screen must write down."""
-    found = []
-    for i, text in enumerate(texts):
-        is_html = False
-        for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-            is_html = is_html or "<" in line
-            reasons = 0
-            for before, character in itertools.pairwise(["a", *line]):
-                entry = int(table[ord(character)])
-                reasons |= entry & ~screen.SUSPECT
-                if are_suspect(int(table[ord(before)]), entry):
-                    reasons |= screen.MOJIBAKE
-            unescapes = entities is True or (entities == "auto" and not is_html)
-            if unescapes and re.search("&#?[0-9A-Za-z]{1,24};", line):
-                reasons |= screen.ENTITY
-            if len(line) > most:
-                reasons |= screen.LONG
-            if reasons:
-                found.append((i, line, reasons))
-    return found
-
-
-def flagged_lines(texts: list[str], table: Any, entities: str | bool, most: int) -> list[Flagged]:
-    view = buffers.texts(pa.array(texts, pa.large_string()))
-    lines = np.empty((sum(map(len, texts)) + 1, 4), np.int64)
-    arguments = view.offsets, view.data, table, ENTITIES[entities], most
-    count = screen.flagged_lines(*arguments, lines)
-    assert screen.flagged_lines(*arguments, lines[: count // 2]) == count
-    return [(i, view.data[a:b].tobytes().decode(), reasons) for i, a, b, reasons in lines[:count].tolist()]
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(documents, min_size=1, max_size=4), st.sampled_from([*ENTITIES]), st.sampled_from([3, 100]))
-def test_the_screen_finds_what_its_twin_finds(texts: list[str], entities: str | bool, most: int) -> None:
-    table = screen_table({})
-    assert flagged_lines(texts, table, entities, most) == naive_flagged_lines(texts, table, entities, most)
-
-
-def test_a_tag_on_any_earlier_line_keeps_entities_as_they_are() -> None:
-    for text in ("x\n<b>\n&amp;", "<\n\nx\n&amp;\n&lt;", "&gt;\n&gt; <\n&amp;", "\n\n&amp;\n<", "&amp;&lt;<"):
-        table = screen_table({})
-        assert flagged_lines([text], table, "auto", 99) == naive_flagged_lines([text], table, "auto", 99)
-
-
-@pytest.mark.parametrize("length", [1, 24, 25])
-def test_an_entity_has_1_to_24_letters_or_digits(length: int) -> None:
-    table, name = screen_table({}), "a" * length
-    for text in (f"&{name};", f"&#{'1' * length};", f"&{name}", f"&;{name};", f"x&&#{name};"):
-        assert flagged_lines([text], table, "auto", 99) == naive_flagged_lines([text], table, "auto", 99)
-
-
-@pytest.mark.parametrize("name", form.FORMS)
-def test_every_code_point_that_a_form_moves_is_known(name: Any) -> None:
-    known = set(form.moved_by(name))
-    characters = (chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000)
-    moved = {ord(c) for c in characters if unicodedata.combining(c) or not unicodedata.is_normalized(name, c)}
-    assert moved - known == set()
+def hard_lines(text: str) -> str:
+    """The lines that are more than printable ASCII, or hold "&" or "<": no setting makes ftfy change another."""
+    return "".join(line for line in re.findall(r"[^\n]*\n|[^\n]+", text) if re.search(r"[^ -~\n]|[&<]", line))
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data")
-@pytest.mark.parametrize("shard", SHARDS)
-def test_fix_text_equals_ftfy_on_real_documents(shard: str) -> None:
-    texts = pq.read_table(SHARED / f"{shard}.parquet", columns=["text"])["text"].to_pylist()
-    sample = texts if len(texts) < 300 else random.Random(4).sample(texts, 300)
-    sample = [text for text in sample if text is None or len(text.encode()) < 100_000]
-    assert fixed(*sample) == by_ftfy(*sample)
+def test_fix_text_equals_ftfy_on_some_real_documents(shared: Path) -> None:
+    for shard in SHARDS:
+        texts = texts_in(shared / f"{shard}.parquet")
+        sample = [text for text in random.Random(4).sample(texts, min(len(texts), 40)) if len(text or "") < 100_000]
+        assert fixed(*sample) == by_ftfy(*sample)
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.parametrize("config", CONFIGS)
+def test_fix_text_equals_ftfy_on_every_real_document(config: dict[str, Any], shared: Path, seeded: bool) -> None:
+    # Two to six minutes a configuration, all of it ftfy's.
+    for texts in real_texts(shared):
+        some = texts[:: 100 if seeded else 1]
+        if config:
+            some = list(map(hard_lines, some))
+        for start in range(0, len(some), 200):
+            chunk = some[start : start + 200]
+            assert fixed(*chunk, **config) == by_ftfy(*chunk, **config)
