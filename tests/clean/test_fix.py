@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import fix as benchmark
 from dedup import clean
 from dedup.clean import form, line
 from tests.clean.pieces import CONFIGS, DEFAULTS, documents
@@ -209,3 +210,9 @@ def test_fix_text_equals_ftfy_on_every_real_document(config: dict[str, Any], sha
         for start in range(0, len(some), 200):
             chunk = some[start : start + 200]
             assert fixed(*chunk, **config) == by_ftfy(*chunk, **config)
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_fix_text_takes_a_small_part_of_ftfys_time(tmp_path: Path) -> None:
+    assert [(row.what, row.value, row.beside) for row in benchmark.rows(tmp_path) if not row.is_met] == []
