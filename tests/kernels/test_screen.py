@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from dedup import buffers
 from dedup.clean import fix, form
 from dedup.clean.line import touched
-from dedup.kernels import screen
+from dedup.kernels import badness, screen
 from tests.clean.pieces import CONFIGS, DEFAULTS, documents
 
 Flagged = tuple[int, str, int]
@@ -104,6 +105,22 @@ def test_the_screen_finds_what_its_twin_finds(texts: list[str], config: dict[str
 )
 def test_skipping_over_ascii_and_ideographs_forgets_nothing(text: str) -> None:
     assert flagged_lines([text], DEFAULTS, 99) == naive_flagged_lines([text], DEFAULTS, 99)
+
+
+def heads(first: int, past: int) -> list[str]:
+    """One character of each class of the badness automaton."""
+    found = {int(badness.badness().classes[c]): chr(c) for c in range(past - 1, first - 1, -1)}
+    return [found[number] for number in sorted(found)]
+
+
+def test_a_line_is_bad_wherever_the_run_before_or_the_line_ended() -> None:
+    ascii_heads, others = heads(0x20, 0x7F), heads(0xA0, 0x3000)
+    ends = list(map("".join, itertools.product(ascii_heads, repeat=2)))
+    lines = [f"xY.zx .{end}{a}{b}\n" for end in ends for a in others for b in (" ", "中", *others[::5])]
+    lines += [f"{a}{run}{b}\n" for a in others for run in ("中", "中中", "x", " ", "xY", "x .xY.") for b in others]
+    text = "".join(lines)
+    bad = {line for _, line, reasons in flagged_lines([text], DEFAULTS, 99) if reasons & screen.MOJIBAKE}
+    assert bad == {line for line in lines if ftfy.badness.is_bad(line)}
 
 
 @settings(max_examples=150, deadline=None)
