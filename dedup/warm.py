@@ -20,7 +20,7 @@ _TEXTS = [
     _WORDS + " tail",
     "one two three four five six. One two three.\n\none two three four five six seven!\n- a [1] line...\n" * 3,
     "one two three four five six seven",
-    "caf\u00e9 \u4e2d\u6587\u3002 Ã©tÃ© &amp; <b>bold</b> \u0438\u0437 \u05d0\u05b8\u0301",
+    "caf\u00e9 \u4e2d\u6587\u3002 Ã©tÃ© &amp; â€œquotedâ€\x9d <b>bold</b> \u0438\u0437 \u05d0\u05b8\u0301",
     "",
 ]
 

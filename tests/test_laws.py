@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from dedup import stages
 
 STAGES = stages.shipped()
 SETTINGS: dict[str, dict[str, Any]] = {
+    "measure.tokens": {"tokenizer": str(Path(__file__).parent / "measure" / "tokenizer.json")},
     "measure.url": {"column": "source", "block_domains": ["example.com"]},
     "measure.words": {"lists": {"listed": ["good", "中文"]}},
     "drop.sample": {"share": 0.5},

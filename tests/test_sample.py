@@ -237,7 +237,7 @@ def test_parquet_shards_have_row_groups_and_columns_to_carry_along(corpus: Sampl
 def test_the_quickstart_rules_drop_the_junk_and_nothing_else(corpus: Sample) -> None:
     (rules,) = (step.settings for step in recipe.load(QUICKSTART).step if step.use == "drop.when")
     batch = pa.record_batch({"text": pa.array(corpus.texts.values(), pa.large_string())})
-    reasons = drop.when(gopher.quality(clean.normalize(batch)), **rules)["drop_reason"].to_pylist()
+    reasons = drop.when(gopher.quality(clean.normalize(batch), words="tokens"), **rules)["drop_reason"].to_pylist()
     dropped = dict(zip(corpus.texts, reasons, strict=True))
     assert {name for name, reason in dropped.items() if reason} == set(corpus.answers["junk"])
     fired = {reason.split()[0] for reason in reasons if reason}

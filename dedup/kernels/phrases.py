@@ -25,6 +25,9 @@ _TERMS_OF_USE = _phrase("terms of use")
 _USE, _USES, _USE_OF = _phrase("use "), _phrase("uses "), _phrase("use of ")
 _LOREM_IPSUM = _phrase("lorem ipsum")
 _BLOCK = 32
+# Of a byte, so that vectors hold bytes: with plain numbers the look costs several times as much.
+_SMALL = np.uint8(0x20)
+_A, _C, _E, _I, _J, _K, _M, _R, _S, _V, _Y = (np.uint8(ord(letter)) for letter in "aceijkmrsvy")
 
 
 @kernel
@@ -71,12 +74,12 @@ def _phrase_around(data, p, start, end):
 @kernel
 def _is_rare(a, b, c):
     """Whether three bytes are jav, kie, rms, or cy and a space, whatever their case; now and then others are too."""
-    a, b, c = a | 0x20, b | 0x20, c | 0x20
+    a, b, c = a | _SMALL, b | _SMALL, c | _SMALL
     return (
-        ((a == 0x6A) & (b == 0x61) & (c == 0x76))
-        | ((a == 0x6B) & (b == 0x69) & (c == 0x65))
-        | ((a == 0x72) & (b == 0x6D) & (c == 0x73))
-        | ((a == 0x63) & (b == 0x79) & (c == 0x20))
+        ((a == _J) & (b == _A) & (c == _V))
+        | ((a == _K) & (b == _I) & (c == _E))
+        | ((a == _R) & (b == _M) & (c == _S))
+        | ((a == _C) & (b == _Y) & (c == _SMALL))
     )
 
 

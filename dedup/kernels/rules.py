@@ -294,10 +294,11 @@ def drop_lines(offsets, data, rules, marks, flags, out_offsets, out, counts):
             lines += 1
             goes = _goes(data, p, at, rules, marks, flags)
             if not goes and (rules.buttons or (citations and has_byte(data, p, at, 0x5B))):
-                before = _copy(data, copied, p, out, w)
-                after = _cut(data, p, at, rules, out, before)
-                if after - before < at - p:
-                    words_left = count_words(out, before, after)
+                w = _copy(data, copied, p, out, w)
+                copied = p  # or every line would copy what is before it once more
+                after = _cut(data, p, at, rules, out, w)
+                if after - w < at - p:
+                    words_left = count_words(out, w, after)
                     goes = words_left == 0
                     if not goes:
                         words_removed += count_words(data, p, at) - words_left

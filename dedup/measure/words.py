@@ -2,7 +2,7 @@
 
 One automaton holds all lists, so that a text is read once however long they are, and it knows scripts with and without
 spaces: 成人 is found inside a sentence, "ass" is not found inside "class". Measured on one core with 10,000 words:
-2.5 ns a byte of English, 5 of Chinese.
+12 ns a byte of English and 8 of Chinese with 400 words; 21 and 14 with 20,000.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 
 def measured(*texts: str | None) -> list[dict[str, Any]]:
     batch = pa.record_batch({"text": pa.array(texts, pa.large_string())})
-    return gopher.quality(batch).select(COLUMNS).to_pylist()
+    return gopher.quality(batch, words="tokens").select(COLUMNS).to_pylist()
 
 
 def naive_quality(text: str | None) -> dict[str, Any]:
@@ -101,15 +101,15 @@ def test_zero_rows_have_the_schema_of_many() -> None:
 
 def test_columns_of_the_same_names_are_replaced_in_place() -> None:
     batch = pa.record_batch({"word_count": ["?"], "text": ["one two"]})
-    measures = gopher.quality(batch)
+    measures = gopher.quality(batch, words="tokens")
     assert measures.schema.names[:2] == ["word_count", "text"]
     assert measures["word_count"].to_pylist() == [2]
 
 
 def test_a_slice_is_measured_as_the_rows_it_holds() -> None:
     texts = ["one two", "- the\n...", None, "今天", "to be with #1"]
-    batch = gopher.quality(pa.record_batch({"text": pa.array(texts, pa.large_string())}))
-    again = gopher.quality(segment(batch).slice(1, 3))
+    batch = gopher.quality(pa.record_batch({"text": pa.array(texts, pa.large_string())}), words="tokens")
+    again = gopher.quality(segment(batch).slice(1, 3), words="tokens")
     assert again.select(COLUMNS).to_pylist() == [naive_quality(text) for text in texts[1:4]]
 
 
@@ -120,7 +120,7 @@ def test_other_string_types_give_the_same_measures(string: pa.DataType) -> None:
         column = pa.array([text, None]).dictionary_encode()
     else:
         column = pa.array([text, None], string)
-    rows = gopher.quality(pa.record_batch({"text": column})).select(COLUMNS).to_pylist()
+    rows = gopher.quality(pa.record_batch({"text": column}), words="tokens").select(COLUMNS).to_pylist()
     assert rows == [naive_quality(text), naive_quality(None)]
 
 

@@ -24,7 +24,7 @@ RECIPE = {
     "id": "id",
     "step": [
         {"use": "clean.fix_text"},
-        {"use": "measure.gopher.quality"},
+        {"use": "measure.gopher.quality", "words": "tokens"},
         {"use": "drop.when", "word_count": {"below": 3}},
         {"dedup": "exact", "on": "url"},
         {"dedup": "near", "keep": "highest:score"},

@@ -87,7 +87,7 @@ def test_the_sample_corpus_gives_its_known_answers(tmp_path: Path, executor: dic
 
 def test_the_bytes_depend_neither_on_workers_nor_executor_nor_batches(tmp_path: Path) -> None:
     sample.write(tmp_path / "in")
-    recipe = {"id": "id", "step": [{"use": "clean.fix_text"}, {"use": "measure.gopher.quality"},
+    recipe = {"id": "id", "step": [{"use": "clean.fix_text"}, {"use": "measure.gopher.quality", "words": "tokens"},
                                    {"use": "drop.when", "word_count": {"below": 3}}, {"dedup": "near"}]}  # fmt: skip
     ways: list[dict[str, Any]] = [
         {"executor": "serial"},
@@ -236,7 +236,7 @@ def test_after_adjacent_barriers_every_twin_is_a_document_that_stays(tmp_path: P
 SECOND = {"id": "id", "step": [
     {"use": "drop.when", "score": {"below": 0}},
     {"dedup": "near"},
-    {"use": "measure.gopher.quality"},
+    {"use": "measure.gopher.quality", "words": "tokens"},
     {"use": "drop.when", "word_count": {"above": 35}},
     {"dedup": "near", "threshold": 0.75, "keep": "last"},
 ]}  # fmt: skip
@@ -631,7 +631,7 @@ def test_a_rule_that_drops_nearly_everything_stops_the_run_and_publishes_nothing
 ) -> None:
     recipe = {
         "step": [
-            {"use": "measure.gopher.quality"},
+            {"use": "measure.gopher.quality", "words": "tokens"},
             {"use": "drop.when", "word_count": {"below": 50}},
             {"dedup": "near"},
         ]
@@ -677,7 +677,7 @@ def test_an_output_around_the_input_is_refused(small: Path) -> None:
         ({"step": [{"dedup": "near", "keep": "highest:scroe"}]}, "step[0] (near): no step makes a column 'scroe' and no shard has it; did you mean 'score'?"),  # noqa: E501
         ({"step": [{"dedup": "exact", "on": "urll"}]}, "step[0] (exact): no step makes a column 'urll' and no shard has it; did you mean 'url'?"),  # noqa: E501
         ({"step": [{"use": "drop.when", "word_count": {"below": 5}}]}, "step[0] (drop.when): no step makes a column 'word_count' and no shard has it; "),  # noqa: E501
-        ({"step": [{"use": "measure.gopher.quality"}, {"use": "drop.when", "word_cont": {"below": 5}}]}, "step[1] (drop.when): no step makes a column 'word_cont' and no shard has it; did you mean 'word_count'?"),  # noqa: E501
+        ({"step": [{"use": "measure.gopher.quality", "words": "tokens"}, {"use": "drop.when", "word_cont": {"below": 5}}]}, "step[1] (drop.when): no step makes a column 'word_cont' and no shard has it; did you mean 'word_count'?"),  # noqa: E501
         ({"step": [{"use": "drop.when", "zzzzz": {"below": 5}}]}, "step[0] (drop.when): no step makes a column 'zzzzz' and no shard has it; known: drop_reason, id, score, text, url"),  # noqa: E501
         ({"step": [{"use": "drop.when", "score": {"bellow": 5}}]}, "step[0] (drop.when): score has no bound 'bellow'; did you mean 'below'?"),  # noqa: E501
         ({"step": [{"use": "drop.when", "url": {"below": 5}}]}, "step[0] (drop.when): url is of type large_string; below needs a column of numbers"),  # noqa: E501
