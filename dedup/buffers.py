@@ -82,6 +82,12 @@ def with_columns(batch: pa.RecordBatch, columns: Mapping[pa.Field, pa.Array]) ->
     return batch
 
 
+def without_transient(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch without columns derived from its texts for stages to share: those that begin with "_", but the row."""
+    kept = [name for name in batch.schema.names if not name.startswith("_") or name == "_row"]
+    return batch if len(kept) == batch.num_columns else batch.select(kept)
+
+
 def numbers(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None) -> pa.Array:
     """A column of numbers, null where `missing`."""
     return pa.array(np.ascontiguousarray(values), mask=missing)

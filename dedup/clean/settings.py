@@ -6,10 +6,13 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
+from dedup import buffers
 from dedup.errors import RecipeError
 
 
 def with_text(batch: pa.RecordBatch, texts: pa.LargeStringArray) -> pa.RecordBatch:
+    """The batch with other texts, and without what was derived from the old ones (its transient columns)."""
+    batch = buffers.without_transient(batch)
     index = batch.schema.get_field_index("text")
     return batch.set_column(index, batch.schema.field(index).with_type(pa.large_string()), texts)
 

@@ -170,10 +170,11 @@ def _apply(step: Step, function: Any, batch: pa.RecordBatch, measure_all: bool) 
     """Run one stage; unless everything is measured, only on rows that are not yet dropped."""
     reasons = batch[drop.REASON]
     if measure_all or reasons.null_count == len(reasons) or step.use.startswith("drop."):
-        return _checked(step, batch, function(batch, **step.settings))
+        return _without_stale(batch, _checked(step, batch, function(batch, **step.settings)))
     alive = pc.is_null(reasons)
     part = batch.filter(alive)
-    done = _checked(step, part, function(part, **step.settings))
+    done = _without_stale(part, _checked(step, part, function(part, **step.settings)))
+    batch = batch.select([name for name in batch.schema.names if name in done.schema.names])
     # Rows dropped before keep what they had; columns that the stage adds are null for them.
     places = pc.if_else(alive, pc.subtract(pc.cumulative_sum(alive.cast(pa.int64())), 1), None)
     for name in done.schema.names:
@@ -184,6 +185,12 @@ def _apply(step: Step, function: Any, batch: pa.RecordBatch, measure_all: bool) 
             continue
         batch = drop.set_column(batch, name, values)
     return batch
+
+
+def _without_stale(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch:
+    """What a stage returned; where it changed texts, without words that were cut from the old ones."""
+    same = after[read.TEXT] is before[read.TEXT] or after[read.TEXT].equals(before[read.TEXT])
+    return after if same else buffers.without_transient(after)
 
 
 def _checked(step: Step, before: pa.RecordBatch, after: Any) -> pa.RecordBatch:

@@ -742,6 +742,24 @@ def test_a_finished_run_whose_files_were_removed_is_done_again(tmp_path, executo
     assert (tmp_path / "out" / "documents" / "a.jsonl").read_bytes() == written
 
 
+def test_words_are_cut_anew_from_a_text_that_a_stage_changed(tmp_path: Path, executor: dict[str, Any]) -> None:
+    """Of rows that are dropped already and of others: a stage of one's own and one of ours change the text."""
+    (tmp_path / "my_rules.py").write_text(
+        "import pyarrow.compute as pc\n"
+        "def shout(batch):\n"
+        "    at = batch.schema.get_field_index('text')\n"
+        "    return batch.set_column(at, batch.schema.field(at), pc.replace_substring(batch['text'], 'x', ' y y '))\n"
+    )
+    quality = '[[step]]\nuse = "measure.gopher.quality"\nwords = "tokens"\n'
+    rule = '[[step]]\nuse = "drop.when"\nword_count = { below = 2 }\n'
+    lines = '[[step]]\nuse = "clean.drop_lines"\nterminal_marks = ""\nwords_below = 3\n'
+    write_jsonl(tmp_path / "in.jsonl", [{"text": "axb axb one"}, {"text": "a"}, {"text": "a b c\nd"}])
+    for number, change in enumerate((lines, '[[step]]\nuse = "my_rules:shout"\n')):
+        (tmp_path / "recipe.toml").write_text(quality + rule + change + quality)
+        result = dedup.run(tmp_path / "recipe.toml", str(tmp_path / "in.jsonl"), tmp_path / str(number), **executor)
+        assert result.documents["word_count"].to_pylist() == ([3, 1, 3], [9, 1, 4])[number]
+
+
 # Parquet shards of which a part cannot be decoded
 
 
