@@ -24,6 +24,7 @@ import pytest
 import dedup
 from dedup import cli, stages
 from dedup.recipe import EXACT_SETTINGS, NEAR_SETTINGS, Recipe
+from tests.test_laws import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -180,6 +181,13 @@ PUBLIC: dict[str, Callable[..., Any]] = {
     **{f"dedup.{n}": getattr(dedup, n) for n in dedup.__all__ if inspect.isfunction(getattr(dedup, n))},
     **stages.shipped(),
 }
+# What else a docstring lists: values of a setting, columns that come with one.
+CHOICES = {
+    "segment": ("tokens", "whitespace", "punctuated"),
+    "measure.language.identify": ("profiles", "langdetect", "fasttext", "language_runners_up"),
+    "measure.roots": ("flagged_word_ratio",),
+    "measure.url": ("url_is_blocked", "url_blocked_word_count", "url_blocked_part_count"),
+}
 LISTED = re.compile(r"^(\w+(?:, \w+)*) {2,}\S", re.MULTILINE)
 
 
@@ -194,7 +202,13 @@ def test_a_docstring_explains_only_parameters_and_columns_that_exist(name: str) 
     function = PUBLIC[name]
     known = set(inspect.signature(function).parameters)
     if name in stages.shipped() and name != "drop.when":
-        known |= {"column", *function(pa.record_batch({"text": pa.array([], pa.large_string())})).schema.names}
+        nothing = pa.record_batch({name: pa.array([], pa.large_string()) for name in ("text", "id", "url")})
+        known |= {
+            "column",
+            "setting",
+            *function(nothing, **SETTINGS.get(name, {})).schema.names,
+            *CHOICES.get(name, ()),
+        }
     assert [item for item in listed_names(function) if item not in known] == []
 
 
