@@ -202,7 +202,7 @@ def test_a_docstring_explains_only_parameters_and_columns_that_exist(name: str) 
     function = PUBLIC[name]
     known = set(inspect.signature(function).parameters)
     if name in stages.shipped() and name != "drop.when":
-        nothing = pa.record_batch({name: pa.array([], pa.large_string()) for name in ("text", "id", "url")})
+        nothing = pa.record_batch({name: pa.array([], pa.large_string()) for name in ("text", "id", "source")})
         known |= {
             "column",
             "setting",
