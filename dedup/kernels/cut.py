@@ -1,9 +1,9 @@
 """Text to words in the units that published rules were found with: runs of non-white-space, and words apart from signs.
 
 The unit `punctuated` cuts as spaCy's blank English tokenizer does: at white space, then signs off both ends of a
-run, then at signs inside; contractions and smileys go by a table. Nine words of ten in English are letters up to
-white space, or to one sign before it: they take a way of their own, eight bytes at a time (the general way alone:
-four times slower).
+run, then at signs inside; contractions and smileys go by a table. Most words of English (83 %) are letters up to
+white space, or to one sign before it: they take a way of their own, eight bytes at a time. Measured: 14.5 ns a byte
+on English, 20.6 on Chinese; on 15,000 English documents 99.99 % of the words are spaCy's.
 """
 
 from __future__ import annotations
@@ -457,7 +457,7 @@ def punctuated(offsets, data, kinds, special, hashes, starts, ends, word_offsets
     starts, ends    int32[m]                   out: byte span within the text (limit: a text of 2 GiB)
     word_offsets    int64[n + 1]               out; word j of text i is hashes[word_offsets[i] + j]
 
-    Twin: tests/test_segment.py.
+    Examples: tests/test_segment.py.
     """
     n = np.int64(0)
     one, eight = np.uint64(1), np.uint64(8)

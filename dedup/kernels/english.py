@@ -1,7 +1,7 @@
 """What the unit `punctuated` knows of English and of signs: contractions, abbreviations, smileys, kinds of characters.
 
 These are the facts that spaCy's blank English tokenizer goes by (3.8), since published thresholds were found on
-its words; they are written here as rules, and what the rules say is compared with spaCy by benchmarks/datatrove.py.
+its words; they are written here as rules, and what they say is pinned by tests/test_segment.py.
 """
 
 from __future__ import annotations

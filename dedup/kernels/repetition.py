@@ -2,7 +2,7 @@
 
 Repeated n-grams are anti-monotone: a position is looked at for n + 1 only where its n-gram and its neighbour's both
 repeat, with the hash extended in place, and the first n without any ends the text. Most positions of most texts
-are looked at once, for n = 2 (4.0 instead of 9.1 ns a byte on English for nine values of n).
+are looked at once, for n = 2. Measured: 10 ns a byte on English, 13 on Chinese, for nine values of n.
 """
 
 from __future__ import annotations
