@@ -467,7 +467,7 @@ def test_recipes_are_listed_and_found_by_name(dedup: Dedup, corpus: Path, tmp_pa
     done = dedup("recipes")
     names = [line.split()[0] for line in done.out.partition("\n\n")[0].splitlines()]
     assert (done.code, names) == (0, sorted(path.stem for path in (ROOT / "configs").glob("*.toml")))
-    assert "quickstart    a first run, on the corpus that" in " ".join(done.out.split(" "))
+    assert "quickstart a first run, on the corpus that" in " ".join(done.out.split())
     assert dedup("plan", "quickstart", "-i", corpus) == dedup("plan", QUICKSTART, "-i", corpus)
     assert dedup("plan", "quickstart", "-i", corpus).code == 0
 

@@ -3,7 +3,8 @@ Training Gopher", appendix A1.1), in datatrove's dialect: quality by words and l
 
 Implementations of the same name differ, so the dialect is spelt out. The published numbers were found on spaCy's
 words, which the unit `punctuated` cuts; fed with datatrove's own words (a column that lists them) every decision on
-30,442 English documents is datatrove's 0.10.1, and with `punctuated` words 99.99 % are. On `tokens` Chinese, Japanese and Thai have words as well.
+30,442 English documents is datatrove's 0.10.1, and with `punctuated` words 99.99 % are. On
+`tokens` Chinese, Japanese and Thai have words as well.
 """
 
 from __future__ import annotations
