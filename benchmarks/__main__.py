@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.table import render
 
-NAMES = ("start", "ratio", "kernels", "fix", "memory", "resume")
+NAMES = ("start", "ratio", "kernels", "fix", "language", "memory", "resume")
 
 
 def main() -> None:
