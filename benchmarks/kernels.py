@@ -6,7 +6,6 @@ the estimate over pairs of sets whose Jaccard similarity is 0.8 exactly.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,7 @@ from datasketch import MinHash
 
 import dedup
 from benchmarks import corpus
+from benchmarks.process import seconds
 from benchmarks.table import Row
 from dedup.kernels import bucket, shingle
 from dedup.kernels import sketch as sketch_kernels
@@ -43,17 +43,6 @@ def rows(folder: Path) -> list[Row]:
     array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
     plain = array.to_pylist()
     return [*_tokenize(array, plain), *_sketch(array), *_compare(), *_jaccard(plain)]
-
-
-def seconds(function: Callable[[], Any], rounds: int = 3) -> float:
-    """CPU seconds of a call, the least of some, after one that compiles."""
-    function()
-    times = []
-    for _ in range(rounds):
-        begun = time.process_time()
-        function()
-        times.append(time.process_time() - begun)
-    return min(times)
 
 
 def _tokenize(array: pa.LargeStringArray, plain: list[str]) -> list[Row]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks import corpus
+from benchmarks.process import seconds
 from benchmarks.table import Row
 from dedup.measure.language import identify
 
@@ -27,7 +25,7 @@ def rows(folder: Path) -> list[Row]:
     batch = pa.table({"text": texts}).combine_chunks().to_batches()[0]
     few = batch.slice(0, FEW)
     size = pc.sum(pc.binary_length(batch["text"])).as_py()
-    ours, short = seconds(lambda: identify(batch)), seconds(lambda: identify(batch, characters=500))
+    ours, short = seconds(lambda: identify(batch), 5), seconds(lambda: identify(batch, characters=500), 5)
     same = seconds(lambda: identify(few), rounds=20)
     theirs = seconds(lambda: identify(few, backend="langdetect", characters=CHARACTERS), rounds=2)
     pairs = zip(identify(few)["language"], identify(few, backend="langdetect")["language"], strict=True)
@@ -42,14 +40,3 @@ def rows(folder: Path) -> list[Row]:
         ),
         Row("profiles of langdetect", 100 * same / theirs, "%", bar=100 / LEAST_GAIN, beside="CPU, the same documents"),
     ]
-
-
-def seconds(function: Callable[[], Any], rounds: int = 5) -> float:
-    """CPU seconds of a call, the least of some, after one that compiles."""
-    function()
-    times = []
-    for _ in range(rounds):
-        begun = time.process_time()
-        function()
-        times.append(time.process_time() - begun)
-    return min(times)

@@ -7,9 +7,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,3 +58,14 @@ def dedup_cost(command: str, inputs: Sequence[Path], output: Path, *options: str
         return cost(["-m", "dedup", command, *inputs, "-o", output, "--quiet", *options])
     finally:
         shutil.rmtree(output, ignore_errors=True)
+
+
+def seconds(function: Callable[[], Any], rounds: int = 3) -> float:
+    """CPU seconds of a call, the least of some, after one that compiles."""
+    function()
+    times = []
+    for _ in range(rounds):
+        begun = time.process_time()
+        function()
+        times.append(time.process_time() - begun)
+    return min(times)

@@ -426,6 +426,15 @@ def test_a_misspelt_measure_is_told_the_right_name(dedup: Dedup, corpus: Path, t
     check_mistake(done, message, tmp_path / "out")
 
 
+@pytest.mark.parametrize("stage", ["c4", "fineweb", "gopher.quality", "gopher.repetition", "roots"])
+def test_a_misspelt_unit_of_words_is_refused_before_any_data_is_read(
+    dedup: Dedup, corpus: Path, tmp_path: Path, stage: str
+) -> None:
+    done = dedup("plan", write_recipe(tmp_path, f'use = "measure.{stage}"\nwords = "punctated"'), "-i", corpus)
+    assert (done.code, done.out) == (2, "")
+    assert f"step[0] (measure.{stage}): no step makes a column 'punctated' and no shard has it" in done.err
+
+
 def test_a_mistake_has_no_traceback_in_a_process_either(tmp_path: Path) -> None:
     done = process("near", "nope.jsonl", "-o", "out", folder=tmp_path)
     assert done == (2, "", "dedup: nope.jsonl: no such file or folder\n")

@@ -9,15 +9,7 @@ import pytest
 
 from dedup import clean
 from dedup.errors import RecipeError
-
-
-def texts_of(batch: pa.RecordBatch) -> list[str | None]:
-    return batch["text"].to_pylist()
-
-
-def batch_of(*texts: str | None) -> pa.RecordBatch:
-    return pa.record_batch({"text": pa.array(texts, pa.large_string())})
-
+from tests.batches import batch_of, texts_of
 
 STRING_TYPES = [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
 

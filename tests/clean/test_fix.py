@@ -21,17 +21,10 @@ from hypothesis import strategies as st
 from benchmarks import fix as benchmark
 from dedup import clean
 from dedup.clean import form, line
+from tests.batches import batch_of, texts_of
 from tests.clean.pieces import CONFIGS, DEFAULTS, documents
 
 SHARDS = ["edge/valid/edge", "en/en_docs-00000", "zh/zh_docs-00000", "mixed/mixed_web-00000"]
-
-
-def texts_of(batch: pa.RecordBatch) -> list[str | None]:
-    return batch["text"].to_pylist()
-
-
-def batch_of(*texts: str | None) -> pa.RecordBatch:
-    return pa.record_batch({"text": pa.array(texts, pa.large_string())})
 
 
 def fixed(*texts: str | None, **config: Any) -> list[str | None]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup import clean
 from dedup.errors import RecipeError
+from tests.real import SHARDS, documents
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 OFF = {
@@ -220,14 +220,9 @@ def test_a_phrase_is_found_wherever_it_stands_in_a_line(phrase: str) -> None:
     assert remaining(text, javascript=True, policy=True) == "\n".join(broken)
 
 
-SHARDS = ["edge/valid/edge", "en/en_docs-00001", "zh/zh_docs-00000", "mixed/mixed_web-00000"]
-
-
 @pytest.mark.shared
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data")
 @pytest.mark.parametrize("shard", SHARDS)
 def test_real_documents_lose_the_lines_that_the_twin_drops(shard: str) -> None:
-    column = pq.read_table(SHARED / f"{shard}.parquet", columns=["text"])["text"].to_pylist()
-    sample = [text for text in column[:: max(1, len(column) // 150)] if text is None or len(text) < 100_000]
+    sample = documents(shard, 150, 100_000)
     for rule in ({**OFF, **C4}, {**OFF, **FINEWEB}, REFINEDWEB):
         assert dropped(*sample, **rule) == [naive_drop_lines(text, rule) for text in sample]

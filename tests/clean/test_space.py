@@ -6,20 +6,12 @@ import itertools
 import unicodedata
 from typing import Any
 
-import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup import clean
 from dedup.clean.form import FORMS
-
-
-def texts_of(batch: pa.RecordBatch) -> list[str | None]:
-    return batch["text"].to_pylist()
-
-
-def batch_of(*texts: str | None) -> pa.RecordBatch:
-    return pa.record_batch({"text": pa.array(texts, pa.large_string())})
+from tests.batches import batch_of, texts_of
 
 
 def normalized(*texts: str | None, **options: Any) -> list[str | None]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from dedup.errors import RecipeError
 from dedup.kernels import marks
 from dedup.measure.c4 import FIELDS, c4
 from dedup.segment import segment
+from tests.real import SHARDS, documents
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 COLUMNS = [field.name for field in FIELDS]
@@ -197,13 +197,8 @@ def test_words_as_a_column_give_what_the_unit_gives(texts: list[str | None]) -> 
     assert rows == measured(*texts)
 
 
-SHARDS = ["edge/valid/edge", "en/en_docs-00001", "zh/zh_docs-00000", "mixed/mixed_web-00000"]
-
-
 @pytest.mark.shared
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data")
 @pytest.mark.parametrize("shard", SHARDS)
 def test_every_measure_of_real_documents_equals_its_twin(shard: str) -> None:
-    column = pq.read_table(SHARED / f"{shard}.parquet", columns=["text"])["text"].to_pylist()
-    sample = [text for text in column[:: max(1, len(column) // 40)] if text is None or len(text) < 20_000]
+    sample = documents(shard, 40, 20_000)
     assert measured(*sample) == [naive_c4(text) for text in sample]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from dedup.kernels import category
 from dedup.measure import chinese as module
 from dedup.measure.chinese import chinese
+from tests.real import SHARDS, documents
 
 COLUMNS = [field.name for field in module.FIELDS]
 SENTENCE_END = re.compile(r"[。．｡！？；!?;…‼⁇⁈⁉]|\.(?=\s|\Z)")
@@ -181,12 +181,8 @@ def test_every_measure_equals_its_twin(batch: list[str | None]) -> None:
     assert measured(*batch) == [naive_chinese(text) for text in batch]
 
 
-SHARDS = ["edge/valid/edge", "en/en_docs-00001", "zh/zh_docs-00000", "mixed/mixed_web-00000"]
-
-
 @pytest.mark.shared
 @pytest.mark.parametrize("shard", SHARDS)
-def test_every_measure_of_real_documents_equals_its_twin(shard: str, shared: Any) -> None:
-    column = pq.read_table(shared / f"{shard}.parquet", columns=["text"])["text"].to_pylist()
-    sample = [text for text in column[:: max(1, len(column) // 100)] if text is None or len(text) < 20_000]
+def test_every_measure_of_real_documents_equals_its_twin(shard: str) -> None:
+    sample = documents(shard, 100, 20_000)
     assert measured(*sample) == [naive_chinese(text) for text in sample]

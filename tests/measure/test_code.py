@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +14,7 @@ from hypothesis import strategies as st
 from dedup.errors import RecipeError
 from dedup.measure import code as module
 from dedup.measure.code import GENERATED_MARKERS, code
+from tests.real import documents
 
 COLUMNS = [field.name for field in module.FIELDS]
 COMMENTS = {
@@ -175,7 +174,6 @@ def test_every_measure_equals_its_twin(rows: list[tuple[str | None, str | None]]
 
 @pytest.mark.shared
 @pytest.mark.parametrize("shard", ["edge/valid/edge", "code/code-00005", "mixed/mixed_web-00000"])
-def test_every_measure_of_real_documents_equals_its_twin(shard: str, shared: Path) -> None:
-    column = pq.read_table(shared / f"{shard}.parquet", columns=["text"])["text"].to_pylist()
-    sample = [text for text in column[:: max(1, len(column) // 100)] if text is None or len(text) < 20_000]
+def test_every_measure_of_real_documents_equals_its_twin(shard: str) -> None:
+    sample = documents(shard, 100, 20_000)
     assert measured(*sample) == [naive_code(text) for text in sample]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from dedup import drop
 from dedup.errors import RecipeError
 from dedup.kernels import marks
 from dedup.measure.fineweb import FIELDS, FINEWEB2, fineweb
+from tests.real import SHARDS, documents
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 COLUMNS = [field.name for field in FIELDS]
@@ -122,13 +122,8 @@ def test_every_measure_equals_its_twin(batch: list[str | None], short: int) -> N
     assert measured(*batch, short_line_length=short) == [naive_fineweb(text, short) for text in batch]
 
 
-SHARDS = ["edge/valid/edge", "en/en_docs-00001", "zh/zh_docs-00000", "mixed/mixed_web-00000"]
-
-
 @pytest.mark.shared
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data")
 @pytest.mark.parametrize("shard", SHARDS)
 def test_every_measure_of_real_documents_equals_its_twin(shard: str) -> None:
-    column = pq.read_table(SHARED / f"{shard}.parquet", columns=["text"])["text"].to_pylist()
-    sample = [text for text in column[:: max(1, len(column) // 200)] if text is None or len(text) < 50_000]
+    sample = documents(shard, 200, 50_000)
     assert measured(*sample) == [naive_fineweb(text) for text in sample]

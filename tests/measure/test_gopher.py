@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup.measure import gopher
 from dedup.segment import segment
+from tests.real import SHARDS, documents
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 COLUMNS = [field.name for field in gopher.FIELDS]
@@ -167,13 +167,8 @@ def test_every_measure_equals_its_twin(batch: list[str | None]) -> None:
     assert measured(*batch) == [naive_quality(text) for text in batch]
 
 
-SHARDS = ["edge/valid/edge", "en/en_docs-00001", "zh/zh_docs-00000", "mixed/mixed_web-00000"]
-
-
 @pytest.mark.shared
-@pytest.mark.skipif(not SHARED.exists(), reason="no shared data")
 @pytest.mark.parametrize("shard", SHARDS)
 def test_every_measure_of_real_documents_equals_its_twin(shard: str) -> None:
-    column = pq.read_table(SHARED / f"{shard}.parquet", columns=["text"])["text"].to_pylist()
-    sample = [text for text in column[:: max(1, len(column) // 200)] if text is None or len(text) < 100_000]
+    sample = documents(shard, 200, 100_000)
     assert measured(*sample) == [naive_quality(text) for text in sample]
