@@ -167,9 +167,7 @@ def recipes() -> None:
     from dedup.recipe import purpose, shipped
 
     found = shipped()
-    width = max(map(len, found))
-    for name, path in found.items():
-        click.echo(f"{name:{width}}  {purpose(path)}")
+    _list({name: purpose(path) for name, path in found.items()})
     click.echo(f"\n{next(iter(found.values())).parent}")
 
 
@@ -185,10 +183,13 @@ def stages(name: str | None) -> None:
     if name is not None:
         click.echo(tell(name))
         return
-    found = shipped()
-    width = max(map(len, found))
-    for stage, function in sorted(found.items()):
-        click.echo(f"{stage:{width}}  {first_line(function)}")
+    _list({stage: first_line(function) for stage, function in sorted(shipped().items())})
+
+
+def _list(lines: dict[str, str]) -> None:
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        click.echo(f"{name:{width}}  {line}")
 
 
 def main(arguments: list[str] | None = None) -> None:

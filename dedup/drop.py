@@ -96,10 +96,7 @@ def rule_name(column: str, bound: str, value: Any, language: str | None = None) 
 
 def set_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
     """The batch with a column replaced in its place, or added at the end."""
-    at = batch.schema.get_field_index(name)
-    if at < 0:
-        return batch.append_column(name, values)
-    return batch.set_column(at, name, values)
+    return buffers.with_columns(batch, {pa.field(name, values.type): values})
 
 
 class _Rule(NamedTuple):

@@ -13,7 +13,6 @@ import xxhash
 from dedup.errors import DedupError
 from dedup.recipe import Recipe, Step
 
-CORE = {"fast": {}, "minhash": {"scheme": "minhash"}}  # what near takes for each
 _WORDS = " ".join(f"word{i}" for i in range(400))
 _TEXTS = [
     _WORDS,
@@ -45,7 +44,7 @@ def warm(wanted: Mapping[str, Step | str], folder: str) -> None:
 
     for part in wanted.values():
         if isinstance(part, str):
-            _run_near(CORE[part])
+            _run_near(part)
             continue
         try:
             find(part, folder)(_batch(), **part.settings)
@@ -61,7 +60,7 @@ def _batch() -> Any:
     return pa.record_batch({"text": texts, "id": ids, "url": pa.array(["https://example.org/a"] * len(texts))})
 
 
-def _run_near(settings: dict[str, Any]) -> None:
+def _run_near(scheme: str) -> None:
     import json
     import tempfile
     from pathlib import Path
@@ -75,5 +74,5 @@ def _run_near(settings: dict[str, Any]) -> None:
         # Changed lines of JSONL and documents with many shingles take kernels that others do not.
         Path(folder, "a.jsonl").write_text("".join(json.dumps({"text": text + " \r\n"}) + "\n" for text in _TEXTS))
         pq.write_table(pa.table({"text": [*_TEXTS, None]}), Path(folder, "b.parquet"))
-        steps = [{"use": "clean.normalize"}, {"dedup": "near", **settings}]
+        steps = [{"use": "clean.normalize"}, {"dedup": "near", "scheme": scheme}]
         run({"step": steps}, folder, Path(folder, "_out"), executor="serial")

@@ -15,7 +15,6 @@ from unicodedata import is_normalized
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dedup import buffers
 from dedup.clean.form import FORMS, flagged_lines, form_table
@@ -88,16 +87,9 @@ def fix_text(
     )
     texts = buffers.large_strings(batch["text"])
     if len(texts) > 0:
-        texts = _replaced(texts, dict(_changed(texts, config)))
+        changed = dict(_changed(texts, config))
+        texts = buffers.with_replaced(texts, np.array(list(changed)), pa.array(list(changed.values()), texts.type))
     return with_text(batch, texts)
-
-
-def _replaced(texts: pa.LargeStringArray, changed: dict[int, bytes]) -> pa.LargeStringArray:
-    if not changed:
-        return texts
-    mask = np.zeros(len(texts), np.bool_)
-    mask[list(changed)] = True
-    return pc.replace_with_mask(texts, pa.array(mask), pa.array(list(changed.values()), pa.large_string()))
 
 
 def _entities_setting(value: str | bool) -> str | bool:

@@ -13,16 +13,11 @@ from dedup.kernels.compile import kernel
 from dedup.kernels.token import mix64
 from dedup.kernels.unicode import MARK, SEPARATOR, SKIP, WORD
 from dedup.kernels.utf8 import char_bytes, code_point
-from dedup.kernels.word import load8, trailing_zeros
+from dedup.kernels.word import HIGH, LOW, ONES, SPACES, load8, trailing_zeros
 
 SPACE = 5  # a kind beside those of kernels/unicode.py: white space, of which a run is one
 KIND_SHIFT = 24  # an entry of the table of symbols is kind << 24 | symbol
 _SYMBOL = np.uint32((1 << KIND_SHIFT) - 1)
-
-_HIGH = np.uint64(0x8080808080808080)
-_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
-_ONES = np.uint64(0x0101010101010101)
-_SPACES = np.uint64(0x2020202020202020)
 
 
 @kernel
@@ -102,11 +97,11 @@ def link(order, first, keys, values, parents, via, entry_of, fail, shorter):
 @kernel
 def _word_bytes(x):
     """How many of the lowest bytes of x are ASCII letters or digits before the first that is not: 0 to 8."""
-    t = x & _LOW
-    lower = t | _SPACES
-    letter = (lower + np.uint64(0x1F) * _ONES) & ~(lower + np.uint64(0x05) * _ONES)
-    digit = (t + np.uint64(0x50) * _ONES) & ~(t + np.uint64(0x46) * _ONES)
-    return np.int64(trailing_zeros(~((letter | digit) & ~x) & _HIGH) >> np.uint64(3))
+    t = x & LOW
+    lower = t | SPACES
+    letter = (lower + np.uint64(0x1F) * ONES) & ~(lower + np.uint64(0x05) * ONES)
+    digit = (t + np.uint64(0x50) * ONES) & ~(t + np.uint64(0x46) * ONES)
+    return np.int64(trailing_zeros(~((letter | digit) & ~x) & HIGH) >> np.uint64(3))
 
 
 @kernel

@@ -13,8 +13,9 @@ import unicodedata
 import numpy as np
 import numpy.typing as npt
 
+from dedup.kernels import unicode
+
 SPACE, HAN, PUNCTUATION, DIGIT, SPECIAL, END, BREAK, LETTER, NUMBER = (1 << k for k in range(9))
-HAN_RANGES = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF), (0x3005, 0x3007))
 SENTENCE_ENDS = "。．｡！？；!?;…‼⁇⁈⁉"
 LINE_BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _CATEGORIES = {"P": PUNCTUATION | SPECIAL, "N": NUMBER | SPECIAL, "L": LETTER, "M": 0}  # the others: SPECIAL
@@ -36,7 +37,7 @@ def flags() -> npt.NDArray[np.uint16]:
     kinds = [_CATEGORIES.get(name[0], SPECIAL) | (DIGIT if name == "Nd" else 0) for name in names.tolist()]
     table[:_FROM] = np.array(kinds, np.uint16)[index]
     table[_MARKS] = 0
-    for first, last in HAN_RANGES:
+    for first, last in unicode.HAN:
         table[first : last + 1] |= HAN
     table[[c for c in range(0x3001) if chr(c).isspace()]] |= SPACE
     table[list(map(ord, SENTENCE_ENDS))] |= END

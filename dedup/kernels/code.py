@@ -10,7 +10,7 @@ import numpy as np
 from dedup.kernels.category import BREAK, LETTER, NUMBER
 from dedup.kernels.compile import kernel
 from dedup.kernels.utf8 import char_bytes, code_point, space_bytes
-from dedup.kernels.word import load8, trailing_zeros
+from dedup.kernels.word import HIGH, LOW, ONES, SPACES, load8, trailing_zeros
 
 CHARACTERS, LETTERS, NUMBERS, LINES, LONGEST, BREAKS, CODE_LINES, COMMENTS = range(8)
 COUNTS = 8
@@ -22,22 +22,17 @@ NUMBER_SIGN, NUMBER_SIGN_APART, SLASHES, DASHES, DASHES_APART, PERCENT, SEMICOLO
 )
 EXCLAMATION, XML, QUOTATION, PARENTHESIS = (1 << k for k in range(8, 12))
 
-_HIGH = np.uint64(0x8080808080808080)
-_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
-_ONES = np.uint64(0x0101010101010101)
-_SPACES = np.uint64(0x2020202020202020)
-
 
 @kernel
 def _from(x, first):
     """The high bit of every byte of x, all below 0x80, that is `first` or more."""
-    return x + np.uint64(0x80 - first) * _ONES
+    return x + np.uint64(0x80 - first) * ONES
 
 
 @kernel
 def _high_bits(x):
     """How many bytes have the high bit, where there is no other bit."""
-    return np.int64((x >> np.uint64(7)) * _ONES >> np.uint64(56))
+    return np.int64((x >> np.uint64(7)) * ONES >> np.uint64(56))
 
 
 @kernel
@@ -75,7 +70,7 @@ def _begins_comment(data, p, end, marks):
 @kernel
 def _text_begins(data, p, end):
     """Where the first character that is not white space is; `end` if there is none."""
-    while p + 8 <= end and load8(data, p) == _SPACES:
+    while p + 8 <= end and load8(data, p) == SPACES:
         p += 8
     while p < end:
         size = space_bytes(data, p, end)
@@ -107,11 +102,11 @@ def count(offsets, data, flags, marks, out):
             while p < end:
                 if p + 8 <= data.size:
                     x = load8(data, p)
-                    t = x & _LOW
+                    t = x & LOW
                     stops = x | (_from(t, 0x0A) & ~_from(t, 0x0E)) | (_from(t, 0x1C) & ~_from(t, 0x1F))
-                    taken = min(np.int64(trailing_zeros(stops & _HIGH) >> np.uint64(3)), end - p)
-                    keep = _HIGH & (all_bytes >> np.uint64(64 - 8 * taken) if taken > 0 else np.uint64(0))
-                    lower = t | _SPACES
+                    taken = min(np.int64(trailing_zeros(stops & HIGH) >> np.uint64(3)), end - p)
+                    keep = HIGH & (all_bytes >> np.uint64(64 - 8 * taken) if taken > 0 else np.uint64(0))
+                    lower = t | SPACES
                     letters += _high_bits(_from(lower, 0x61) & ~_from(lower, 0x7B) & keep)
                     numbers += _high_bits(_from(t, 0x30) & ~_from(t, 0x3A) & keep)
                     characters += taken

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dedup.kernels import english
 from dedup.kernels.compile import lean_kernel
 from dedup.kernels.utf8 import char_bytes, code_point, hash_bytes, space_bytes
-from dedup.kernels.word import load8, trailing_zeros
+from dedup.kernels.word import HIGH, LOW, SPACES, load8, trailing_zeros
 
 _LETTER = np.uint16(english.LOWER | english.UPPER)
 _LOWER, _UPPER, _DIGIT = np.uint16(english.LOWER), np.uint16(english.UPPER), np.uint16(english.DIGIT)
@@ -31,9 +31,6 @@ _SPACE, _ALONE, _MARK = np.uint16(english.SPACE), np.uint16(english.ALONE), np.u
 _INVISIBLE = np.uint16(english.INVISIBLE)
 _NOTHING = np.uint16(0)
 
-_HIGH = np.uint64(0x8080808080808080)
-_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
-_SPACES = np.uint64(0x2020202020202020)
 _FROM_A = np.uint64(0x1F1F1F1F1F1F1F1F)  # added to a byte below 0x80, sets its high bit from "a" on
 _FROM_BRACE = np.uint64(0x0505050505050505)
 _FROM_EXCLAMATION = np.uint64(0x5F5F5F5F5F5F5F5F)
@@ -436,9 +433,9 @@ def _longest_group(data, begin, special, starts, ends, i):
 @lean_kernel
 def _ascii_letters(x):
     """How many of the lowest bytes of x are ASCII letters before the first that is not: 0 to 8."""
-    lower = x & _LOW | _SPACES
+    lower = x & LOW | SPACES
     letter = (lower + _FROM_A) & ~(lower + _FROM_BRACE)
-    return trailing_zeros(~(letter & ~x) & _HIGH) >> np.uint64(3)
+    return trailing_zeros(~(letter & ~x) & HIGH) >> np.uint64(3)
 
 
 @lean_kernel
@@ -542,11 +539,11 @@ def _bytes_before_space(x):
 
     Those are the ASCII characters up to the space, 0xC2, and 0xE0 to 0xE3.
     """
-    t = x & _LOW
+    t = x & LOW
     visible = (t + _FROM_EXCLAMATION) | x
     y, z = x ^ _C2S, x & ~_TWO_LOWEST ^ _E0S
-    going_on = visible & (((y & _LOW) + _LOW) | y) & (((z & _LOW) + _LOW) | z)
-    return trailing_zeros(~going_on & _HIGH) >> np.uint64(3)
+    going_on = visible & (((y & LOW) + LOW) | y) & (((z & LOW) + LOW) | z)
+    return trailing_zeros(~going_on & HIGH) >> np.uint64(3)
 
 
 @lean_kernel

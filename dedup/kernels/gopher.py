@@ -13,17 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.kernels.compile import lean_kernel
-from dedup.kernels.utf8 import char_bytes, code_point, first_bytes, space_bytes
-from dedup.kernels.word import load8, trailing_zeros
+from dedup.kernels.lines import after_space, before_space
+from dedup.kernels.utf8 import char_bytes, code_point, first_bytes, not_zero
+from dedup.kernels.word import HIGH, SPACES, load8, trailing_zeros
 
 WORDS, PLAIN_WORDS, CHARACTERS, ALPHABETIC, STOP_WORDS = range(5)
 HASHES, ELLIPSES, LINES, BULLETS, ELLIPSIS_ENDS = range(5, 10)
 COUNTS = 10
 
-_HIGH = np.uint64(0x8080808080808080)
-_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
 _THREE_HIGHEST = np.uint64(0xE0E0E0E0E0E0E0E0)
-_SPACES = np.uint64(0x2020202020202020)
 _NUMBER_SIGNS = np.uint64(0x2323232323232323)
 _FULL_STOPS = np.uint64(0x2E2E2E2E2E2E2E2E)
 _E2S = np.uint64(0xE2E2E2E2E2E2E2E2)
@@ -63,34 +61,24 @@ def strings(values: Iterable[str]) -> Strings:
 
 
 @lean_kernel
-def _not_zero(x):
-    """The high bit of every byte that is not 0; the other bits mean nothing."""
-    return ((x & _LOW) + _LOW) | x
-
-
-@lean_kernel
 def _bytes_before_stop(x):
     """How many of the lowest bytes come before one that lines are counted by: 0 to 8.
 
     Those are "#", ".", the controls, and 0xC2 and 0xE2, which begin U+0085, U+2028, U+2029 and the ellipsis.
     """
     going_on = (
-        _not_zero(x & _THREE_HIGHEST)
-        & _not_zero(x ^ _NUMBER_SIGNS)
-        & _not_zero(x ^ _FULL_STOPS)
-        & _not_zero((x | _SPACES) ^ _E2S)
+        not_zero(x & _THREE_HIGHEST)
+        & not_zero(x ^ _NUMBER_SIGNS)
+        & not_zero(x ^ _FULL_STOPS)
+        & not_zero((x | SPACES) ^ _E2S)
     )
-    return np.int64(trailing_zeros(~going_on & _HIGH) >> np.uint64(3))
+    return np.int64(trailing_zeros(~going_on & HIGH) >> np.uint64(3))
 
 
 @lean_kernel
 def _begins_with(data, start, end, bullets):
     """Whether one of the bullets comes first after white space."""
-    while start < end:
-        width = space_bytes(data, start, end)
-        if width == 0:
-            break
-        start += width
+    start = after_space(data, start, end)
     if start >= end:
         return False
     for k in range(bullets.offsets.size - 1):
@@ -107,13 +95,7 @@ def _begins_with(data, start, end, bullets):
 @lean_kernel
 def _ends_with_ellipsis(data, start, end):
     """Whether "..." or "…" comes last before white space."""
-    while end > start:
-        p = end - 1
-        while p > start and data[p] & 0xC0 == 0x80:
-            p -= 1
-        if space_bytes(data, p, end) == 0:
-            break
-        end = p
+    end = before_space(data, start, end)
     if end - start < 3:
         return False
     if data[end - 3] == 0xE2:
@@ -225,7 +207,7 @@ def count_words(word_offsets, base, starts, ends, data, kinds, stop_words, stamp
             if k >= 0 and stamps[k] != i:
                 stamps[k] = i
                 distinct += 1
-            if size <= np.uint64(8) and x & _HIGH == 0 and 0x61 <= data[p] | 0x20 <= 0x7A:
+            if size <= np.uint64(8) and x & HIGH == 0 and 0x61 <= data[p] | 0x20 <= 0x7A:
                 characters += np.int64(size)
                 alphabetic += 1
                 continue

@@ -7,25 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedup.kernels.compile import kernel
-from dedup.kernels.utf8 import char_bytes, space_bytes
-from dedup.kernels.word import load8, trailing_zeros
+from dedup.kernels.compile import kernel, lean_kernel
+from dedup.kernels.utf8 import char_bytes, not_zero, space_bytes
+from dedup.kernels.word import HIGH, LOW, ONES, SPACES, load8, trailing_zeros
 
-_HIGH = np.uint64(0x8080808080808080)
-_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
-_ONES = np.uint64(0x0101010101010101)
 _THREE_HIGHEST = np.uint64(0xE0E0E0E0E0E0E0E0)
-_SPACES = np.uint64(0x2020202020202020)
+_LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
 _C2S, _E1S, _E2S, _E3S = (np.uint64(byte * 0x0101010101010101) for byte in (0xC2, 0xE1, 0xE2, 0xE3))
 # Added to a byte below 0x80, these set its high bit from that byte on.
 _FROM_TAB, _FROM_SHIFT_OUT = np.uint64(0x7777777777777777), np.uint64(0x7272727272727272)
 _FROM_FILE_SEPARATOR, _FROM_MARK = np.uint64(0x6464646464646464), np.uint64(0x5F5F5F5F5F5F5F5F)
-
-
-@kernel
-def _not_zero(x):
-    """The high bit of every byte that is not 0; the other bits mean nothing."""
-    return ((x & _LOW) + _LOW) | x
 
 
 @kernel
@@ -35,8 +26,8 @@ def next_break(data, p, end):
         while p + 8 <= data.size and p < end:
             x = load8(data, p)
             # Controls hold the ASCII breaks; 0xC2 and 0xE2 begin U+0085, U+2028 and U+2029.
-            dull = _not_zero(x & _THREE_HIGHEST) & _not_zero((x | _SPACES) ^ _E2S)
-            skipped = np.int64(trailing_zeros(~dull & _HIGH) >> np.uint64(3))
+            dull = not_zero(x & _THREE_HIGHEST) & not_zero((x | SPACES) ^ _E2S)
+            skipped = np.int64(trailing_zeros(~dull & HIGH) >> np.uint64(3))
             p += skipped
             if skipped < 8:
                 break
@@ -54,7 +45,21 @@ def next_break(data, p, end):
         p += 1
 
 
-@kernel
+@lean_kernel
+def line_end(data, p, end):
+    """Where the next line feed is, or the end."""
+    while p + 8 <= data.size and p < end:
+        x = load8(data, p) ^ _LINE_FEEDS
+        found = np.int64(trailing_zeros(~not_zero(x) & HIGH) >> np.uint64(3))
+        p += found
+        if found < 8:
+            return min(p, end)
+    while p < end and data[p] != 0x0A:
+        p += 1
+    return min(p, end)
+
+
+@lean_kernel
 def after_space(data, p, end):
     """The first place from p on that is not white space."""
     while p < end:
@@ -65,7 +70,7 @@ def after_space(data, p, end):
     return p
 
 
-@kernel
+@lean_kernel
 def before_space(data, start, end):
     """The end of what comes before the white space that ends at `end`."""
     while end > start:
@@ -104,16 +109,16 @@ def count_words(data, p, end):
         width = 0
         if p + 8 <= data.size:
             x = load8(data, p)
-            wide = _not_zero(x ^ _C2S) & _not_zero(x ^ _E1S) & _not_zero(x ^ _E2S) & _not_zero(x ^ _E3S)
-            width = min(np.int64(trailing_zeros(~wide & _HIGH) >> np.uint64(3)), end - p)
+            wide = not_zero(x ^ _C2S) & not_zero(x ^ _E1S) & not_zero(x ^ _E2S) & not_zero(x ^ _E3S)
+            width = min(np.int64(trailing_zeros(~wide & HIGH) >> np.uint64(3)), end - p)
         if width:
-            t = x & _LOW
+            t = x & LOW
             controls = (t + _FROM_TAB) & ~(t + _FROM_SHIFT_OUT)
-            spaces = (controls | ((t + _FROM_FILE_SEPARATOR) & ~(t + _FROM_MARK))) & ~x & _HIGH
-            begins = ~spaces & (spaces << np.uint64(8) | after) & _HIGH
+            spaces = (controls | ((t + _FROM_FILE_SEPARATOR) & ~(t + _FROM_MARK))) & ~x & HIGH
+            begins = ~spaces & (spaces << np.uint64(8) | after) & HIGH
             others = np.uint64(64 - 8 * width)
             begins = begins << others >> others
-            count += np.int64((begins >> np.uint64(7)) * _ONES >> np.uint64(56))
+            count += np.int64((begins >> np.uint64(7)) * ONES >> np.uint64(56))
             after = spaces >> np.uint64(8 * (width - 1)) & np.uint64(0x80)
             p += width
             continue

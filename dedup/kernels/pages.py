@@ -5,35 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from dedup.kernels.compile import kernel
-from dedup.kernels.lines import after_space
+from dedup.kernels.lines import after_space, line_end
 from dedup.kernels.marks import TERMINAL
 from dedup.kernels.phrases import count_lorem_ipsum
-from dedup.kernels.utf8 import code_point, hash_bytes
-from dedup.kernels.word import load8, trailing_zeros
+from dedup.kernels.utf8 import characters, code_point, hash_bytes
 
 LOREM_IPSUM, CURLY_BRACKETS, CHARACTERS, LONG_LINES = range(4)
 LINES, MARKED, SHORT, DUPLICATE_CHARACTERS, CHARACTERS_OF_LINES, NEWLINES = range(6)
 PAGE_COUNTS, LINE_COUNTS = 4, 6
 
-_HIGH = np.uint64(0x8080808080808080)
-_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
 _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _MOST_CHARACTER_BYTES = 4
-
-
-@kernel
-def _next_newline(data, p, end):
-    """Where the next "\\n" at or after p is; `end` where there is none before it."""
-    while p + 8 <= data.size and p < end:
-        x = load8(data, p) ^ _NEWLINES
-        other = ((x & _LOW) + _LOW) | x
-        skipped = np.int64(trailing_zeros(~other & _HIGH) >> np.uint64(3))
-        p += skipped
-        if skipped < 8:
-            return min(p, end)
-    while p < end and data[p] != 0x0A:
-        p += 1
-    return min(p, end)
 
 
 @kernel
@@ -42,14 +24,6 @@ def count_bytes(data, start, end, byte):
     count = 0
     for p in range(start, end):
         count += data[p] == byte
-    return count
-
-
-@kernel
-def count_characters(data, start, end):
-    count = 0
-    for p in range(start, end):
-        count += data[p] & 0xC0 != 0x80
     return count
 
 
@@ -66,11 +40,11 @@ def count_pages(offsets, data, long_line_length, out):
         p, end = offsets[i], offsets[i + 1]
         out[i, LOREM_IPSUM] = count_lorem_ipsum(data, p, end)
         out[i, CURLY_BRACKETS] = count_bytes(data, p, end, 0x7B)
-        out[i, CHARACTERS] = count_characters(data, p, end)
+        out[i, CHARACTERS] = characters(data, p, end)
         long_lines = 0
         while p < end:
-            at = _next_newline(data, p, end)
-            long_lines += at - p >= long_line_length and count_characters(data, p, at) >= long_line_length
+            at = line_end(data, p, end)
+            long_lines += at - p >= long_line_length and characters(data, p, at) >= long_line_length
             p = at + 1
         out[i, LONG_LINES] = long_lines
 
@@ -85,18 +59,13 @@ def count_newlines(offsets, data, out):
     return most
 
 
-def table_size(newlines: int) -> int:
-    """Slots of a table for the lines of a text: a power of two, at most half of them used."""
-    return 1 << max(4, (2 * newlines + 1).bit_length())
-
-
 @kernel
 def count_lines(offsets, data, short_line_length, flags, table, out):
     """Lines that are not blank: all, those that end in a mark, short ones, and characters of repeated ones.
 
     offsets, data   int64[n + 1], uint8[...]    text i is data[offsets[i]:offsets[i + 1]], valid UTF-8
     flags           uint8[0x110000]             kernels/marks.py
-    table           uint64[table_size(most)]    scratch, of any content
+    table           uint64[table_size(most + 1)]    scratch, of any content
     out             int64[n, LINE_COUNTS]       NEWLINES is read, the others are overwritten
 
     Twin: tests/measure/test_fineweb.py.
@@ -108,10 +77,10 @@ def count_lines(offsets, data, short_line_length, flags, table, out):
             bits += 1
         table[: 1 << bits] = 0
         mask = np.uint64((1 << bits) - 1)
-        out[i, CHARACTERS_OF_LINES] = count_characters(data, p, end) - out[i, NEWLINES]
+        out[i, CHARACTERS_OF_LINES] = characters(data, p, end) - out[i, NEWLINES]
         lines = marked = short = duplicate = 0
         while p < end:
-            at = _next_newline(data, p, end)
+            at = line_end(data, p, end)
             if after_space(data, p, at) < at:
                 lines += 1
                 last = at - 1
@@ -119,13 +88,13 @@ def count_lines(offsets, data, short_line_length, flags, table, out):
                     last -= 1
                 marked += (flags[code_point(data, last)] & TERMINAL) != 0
                 if at - p <= _MOST_CHARACTER_BYTES * short_line_length:
-                    short += count_characters(data, p, at) <= short_line_length
+                    short += characters(data, p, at) <= short_line_length
                 h = hash_bytes(data, p, at - p) | np.uint64(1)
                 slot = (h >> np.uint64(1)) & mask
                 while table[slot] != 0 and table[slot] != h:
                     slot = (slot + np.uint64(1)) & mask
                 if table[slot] == h:
-                    duplicate += count_characters(data, p, at)
+                    duplicate += characters(data, p, at)
                 table[slot] = h
             p = at + 1
         out[i, LINES], out[i, MARKED], out[i, SHORT], out[i, DUPLICATE_CHARACTERS] = lines, marked, short, duplicate

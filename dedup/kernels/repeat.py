@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dedup.kernels import utf8
 from dedup.kernels.category import SPECIAL
 from dedup.kernels.compile import kernel
 from dedup.kernels.token import absorb
@@ -28,7 +29,7 @@ _MIX = np.uint64(0xD6E8FEB86659FD93)
 
 def table_size(most: int) -> int:
     """Slots of a table for so many n-grams: a power of two, at most half of them used."""
-    return 1 << max(6, (2 * min(most, MOST) - 1).bit_length())
+    return max(64, utf8.table_size(min(most, MOST)))
 
 
 @kernel

@@ -10,33 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from dedup.kernels.compile import lean_kernel
+from dedup.kernels.lines import after_space, before_space, line_end
 from dedup.kernels.token import absorb
-from dedup.kernels.utf8 import hash_bytes, space_bytes
-from dedup.kernels.word import load8, trailing_zeros
+from dedup.kernels.utf8 import characters, hash_bytes
 
 CHARACTERS, LINES, LINE_COPIES, LINE_CHARACTERS, PARAGRAPHS, PARAGRAPH_COPIES, PARAGRAPH_CHARACTERS = range(7)
 LINE_COUNTS = 7
 FIRST_GRAM, LAST_TOP, LAST_GRAM = 2, 4, 10
 GRAM_COUNTS = LAST_GRAM - FIRST_GRAM + 1
 
-_HIGH = np.uint64(0x8080808080808080)
-_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
 _LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
 _PARAGRAPH_SEED = np.uint64(0x2545F4914F6CDD1D)
-
-
-def table_size(entries: int) -> int:
-    """Slots of a table for so many entries: a power of two, at most half of them used."""
-    return 1 << max(4, (2 * entries - 1).bit_length())
-
-
-@lean_kernel
-def characters(data, start, end):
-    """Code points of data[start:end]."""
-    count = np.int64(0)
-    for p in range(start, end):
-        count += data[p] & 0xC0 != 0x80
-    return count
 
 
 @lean_kernel
@@ -52,38 +36,6 @@ def _table_bits(entries):
     while np.int64(1) << np.int64(bits) < 2 * entries:
         bits += np.uint64(1)
     return bits
-
-
-@lean_kernel
-def _stripped(data, start, end):
-    """The range without white space around (str.strip)."""
-    while start < end:
-        width = space_bytes(data, start, end)
-        if width == 0:
-            break
-        start += width
-    while end > start:
-        p = end - 1
-        while p > start and data[p] & 0xC0 == 0x80:
-            p -= 1
-        if space_bytes(data, p, end) == 0:
-            break
-        end = p
-    return start, end
-
-
-@lean_kernel
-def _line_end(data, p, end):
-    """Where the next line feed is, or the end."""
-    while p + 8 <= data.size and p < end:
-        x = load8(data, p) ^ _LINE_FEEDS
-        found = np.int64(trailing_zeros(~(((x & _LOW) + _LOW) | x) & _HIGH) >> np.uint64(3))
-        p += found
-        if found < 8:
-            return min(p, end)
-    while p < end and data[p] != 0x0A:
-        p += 1
-    return min(p, end)
 
 
 @lean_kernel
@@ -119,12 +71,13 @@ def count_lines(offsets, data, hashes, spans, table, out):
     """
     for i in range(offsets.size - 1):
         begin, end = offsets[i], offsets[i + 1]
-        first, last = _stripped(data, begin, end)
+        first = after_space(data, begin, end)
+        last = before_space(data, first, end)
         lines = paragraphs = np.int64(0)
         h = _PARAGRAPH_SEED
         start = paragraph = begin
         while True:
-            stop = _line_end(data, start, end)
+            stop = line_end(data, start, end)
             # A hash of 0 would look like an empty slot.
             line = hash_bytes(data, start, stop - start) | np.uint64(1)
             hashes[0, lines] = line

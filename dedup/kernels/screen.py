@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from dedup.kernels.badness import ACCEPT, BEGIN, CLASS_BITS, CODE_POINTS, RESTART, Automaton
 from dedup.kernels.compile import kernel
-from dedup.kernels.word import load8, trailing_zeros
+from dedup.kernels.word import HIGH, LOW, ONES, load8, trailing_zeros
 
 # Why a line is written down; `lines` combines them by "or".
 MOJIBAKE = 1  # ftfy's badness expression is found
@@ -40,9 +40,6 @@ _RETURN_BIT = _FIX_BIT + 1
 ENTITIES_NEVER, ENTITIES_ALWAYS, ENTITIES_AUTO = range(3)
 _MOST_ENTITY_CHARACTERS = 24  # as in ftfy's HTML_ENTITY_RE
 
-_HIGH = np.uint64(0x8080808080808080)
-_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
-_ONES = np.uint64(0x0101010101010101)
 _AMPERSANDS = np.uint64(0x2626262626262626)
 _FROM_SPACE = np.uint64(0x6060606060606060)  # added to a byte below 0x80, sets its high bit from space on
 
@@ -85,10 +82,10 @@ def tables(
 @kernel
 def _not_dull(x):
     """The high bit of every byte that is not ASCII from space to "~", or is "&"."""
-    t = x & _LOW
-    printable = (t + _FROM_SPACE) & ~(t + _ONES)  # DEL is the one byte that the second sum makes high
-    not_ampersand = (t ^ _AMPERSANDS) + _LOW
-    return ~(printable & not_ampersand & ~x) & _HIGH
+    t = x & LOW
+    printable = (t + _FROM_SPACE) & ~(t + ONES)  # DEL is the one byte that the second sum makes high
+    not_ampersand = (t ^ _AMPERSANDS) + LOW
+    return ~(printable & not_ampersand & ~x) & HIGH
 
 
 @kernel

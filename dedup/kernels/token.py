@@ -11,16 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from dedup.kernels.compile import lean_kernel
-from dedup.kernels.word import load8, trailing_zeros
+from dedup.kernels.word import HIGH, LOW, SPACES, load8, trailing_zeros
 
 _WORD, _ALONE, _MARK = np.uint32(1), np.uint32(2), np.uint32(3)
 _FOLDED = np.uint32((1 << 21) - 1)
 _SEED = np.uint64(0x9AE16A3B2F90404F)
 _PRIME = np.uint64(0xC3A5C85C97CB3127)
 _WIDE = np.uint64(1 << 63)  # keeps a character's word apart from one of eight ASCII bytes
-_HIGH_BITS = np.uint64(0x8080808080808080)
-_LOW_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
-_SPACES = np.uint64(0x2020202020202020)
 _FROM_0 = np.uint64(0x5050505050505050)  # added to a byte below 0x80, sets its high bit from "0" on
 _FROM_COLON = np.uint64(0x4646464646464646)
 _FROM_A = np.uint64(0x1F1F1F1F1F1F1F1F)
@@ -45,11 +42,11 @@ def absorb(h, word):
 @lean_kernel
 def _ascii_word_bytes(x):
     """How many of the lowest bytes of x are ASCII letters or digits before the first that is not: 0 to 8."""
-    t = x & _LOW_BITS
-    lower = t | _SPACES
+    t = x & LOW
+    lower = t | SPACES
     digit = (t + _FROM_0) & ~(t + _FROM_COLON)
     letter = (lower + _FROM_A) & ~(lower + _FROM_BRACE)
-    return trailing_zeros(~((digit | letter) & ~x) & _HIGH_BITS) >> np.uint64(3)
+    return trailing_zeros(~((digit | letter) & ~x) & HIGH) >> np.uint64(3)
 
 
 @lean_kernel
@@ -91,7 +88,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
                         starts[n] = p - begin
                     h = _SEED
                     while m == eight:
-                        h = absorb(h, x | _SPACES)
+                        h = absorb(h, x | SPACES)
                         p += eight
                         if p > safe:
                             m = np.uint64(0)
@@ -99,7 +96,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
                         x = load8(data, p)
                         m = min(_ascii_word_bytes(x), end - p)
                     filled = m << np.uint64(3)
-                    w = (x | _SPACES) & ((one << filled) - one) if m > 0 else np.uint64(0)
+                    w = (x | SPACES) & ((one << filled) - one) if m > 0 else np.uint64(0)
                     p += m
                     if spans:
                         ends[n] = p - begin

@@ -6,7 +6,7 @@ import numpy as np
 
 from dedup.kernels.compile import lean_kernel
 from dedup.kernels.token import absorb, mix64
-from dedup.kernels.word import load8
+from dedup.kernels.word import LOW, load8
 
 _SEED = np.uint64(0x51ED270B35D1A3F1)
 
@@ -93,3 +93,23 @@ def hash_spans(data, offsets, base, starts, ends, out):
     for i in range(offsets.size - 1):
         for j in range(offsets[i], offsets[i + 1]):
             out[j] = hash_bytes(data, base[i] + starts[j], ends[j] - starts[j])
+
+
+@lean_kernel
+def not_zero(x):
+    """The high bit of every byte that is not 0; the other bits mean nothing."""
+    return ((x & LOW) + LOW) | x
+
+
+@lean_kernel
+def characters(data, start, end):
+    """Code points of data[start:end]."""
+    count = np.int64(0)
+    for p in range(start, end):
+        count += data[p] & 0xC0 != 0x80
+    return count
+
+
+def table_size(entries: int) -> int:
+    """Slots of a table for so many entries: a power of two, at most half of them used."""
+    return 1 << max(4, (2 * entries - 1).bit_length())

@@ -53,12 +53,10 @@ def c4(batch: pa.RecordBatch, *, words: str = "punctuated", long_line_length: in
         )
     if isinstance(long_line_length, bool) or not isinstance(long_line_length, int) or long_line_length < 1:
         raise RecipeError(f"c4: long_line_length is {long_line_length!r}; it is a number of characters from 1 up")
+    batch, found = segment.words(batch, words)
     if batch.num_rows == 0:
-        if words in segment.UNITS:
-            batch = segment.segment(batch, units=words)
         columns = [pa.array([], field.type) for field in FIELDS]
     else:
-        batch, found = segment.words(batch, words)
         columns = _measured(batch["text"], found, words not in segment.UNITS, long_line_length)
     return buffers.with_columns(batch, dict(zip(FIELDS, columns, strict=True)))
 

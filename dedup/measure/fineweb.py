@@ -46,23 +46,22 @@ def fineweb(batch: pa.RecordBatch, *, words: str = "punctuated", short_line_leng
         raise RecipeError(
             f"fineweb: short_line_length is {short_line_length!r}; it is a number of characters from 0 up"
         )
+    batch, found = segment.words(batch, words)
     if batch.num_rows == 0:
-        if words in segment.UNITS:
-            batch = segment.segment(batch, units=words)
         columns = [pa.array([], field.type) for field in FIELDS]
     else:
-        batch, found = segment.words(batch, words)
         columns = _measured(batch["text"], np.diff(found.offsets), short_line_length)
     return buffers.with_columns(batch, dict(zip(FIELDS, columns, strict=True)))
 
 
 def _measured(texts: pa.Array, word_counts: np.ndarray, short_line_length: int) -> list[pa.Array]:
     from dedup.kernels import marks, pages
+    from dedup.kernels.utf8 import table_size
 
     view = buffers.texts(texts)
     counts = np.empty((len(texts), pages.LINE_COUNTS), np.int64)
     most = pages.count_newlines(view.offsets, view.data, counts)
-    table = np.empty(pages.table_size(most), np.uint64)
+    table = np.empty(table_size(most + 1), np.uint64)
     pages.count_lines(view.offsets, view.data, short_line_length, marks.flags(), table, counts)
     missing = None if view.valid is None else ~view.valid
     lines, characters = counts[:, pages.LINES], counts[:, pages.CHARACTERS_OF_LINES]

@@ -70,10 +70,10 @@ def quality(
     for length and stop words do not fit), and a token's length counts all code points of its span, also a soft
     hyphen or joiner inside. Letters are those of the running Python's Unicode version.
     """
+    batch, found = segment.words(batch, words)
     if batch.num_rows == 0:
-        batch, columns = _words_of_none(batch, words), [pa.array([], field.type) for field in FIELDS]
+        columns = [pa.array([], field.type) for field in FIELDS]
     else:
-        batch, found = segment.words(batch, words)
         columns = _measured(batch["text"], found, words != "tokens", stop_words, bullets)
     return buffers.with_columns(batch, dict(zip(FIELDS, columns, strict=True)))
 
@@ -116,26 +116,23 @@ def repetition(batch: pa.RecordBatch, *, words: str = "punctuated") -> pa.Record
     are equal if their words are; datatrove joins 5 and more by nothing, so that ". .." and ".. ." are one there.
     Tokens are compared as folded ("The" is "the").
     """
+    batch, found = segment.words(batch, words)
     if batch.num_rows == 0:
-        batch, columns = _words_of_none(batch, words), [pa.array([], field.type) for field in REPETITION_FIELDS]
+        columns = [pa.array([], field.type) for field in REPETITION_FIELDS]
     else:
-        batch, found = segment.words(batch, words)
         columns = [*_repeated_lines(batch["text"]), *_repeated_grams(batch["text"], found)]
     return buffers.with_columns(batch, dict(zip(REPETITION_FIELDS, columns, strict=True)))
 
 
-def _words_of_none(batch: pa.RecordBatch, words: str) -> pa.RecordBatch:
-    return segment.segment(batch, units=words) if words in segment.UNITS else batch
-
-
 def _repeated_lines(texts: pa.Array) -> list[pa.Array]:
     from dedup.kernels import repetition as kernels
+    from dedup.kernels.utf8 import table_size
 
     view = buffers.texts(texts)
     counts = np.empty((len(texts), kernels.LINE_COUNTS), np.int64)
     most = int(np.diff(view.offsets).max()) // 2 + 2
     hashes, spans = np.empty((2, most), np.uint64), np.empty((2, most, 2), np.int64)
-    table = np.empty(kernels.table_size(most), np.uint64)
+    table = np.empty(table_size(most), np.uint64)
     kernels.count_lines(view.offsets, view.data, hashes, spans, table, counts)
     missing = None if view.valid is None else ~view.valid
     pairs = (
@@ -147,10 +144,11 @@ def _repeated_lines(texts: pa.Array) -> list[pa.Array]:
 
 def _repeated_grams(texts: pa.Array, words: segment.Words) -> list[pa.Array]:
     from dedup.kernels import repetition as kernels
+    from dedup.kernels.utf8 import table_size
 
     view = buffers.texts(texts)
     most = int(np.diff(words.offsets).max())
-    size = kernels.table_size(most)
+    size = table_size(most)
     places, grams, slots = np.empty(most, np.int64), np.empty(most, np.uint64), np.empty(most, np.int64)
     keys, tally = np.empty(size, np.uint64), np.empty(size, np.int32)
     counts = np.empty((len(texts), kernels.GRAM_COUNTS), np.int64)

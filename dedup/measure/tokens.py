@@ -1,7 +1,7 @@
 """Length in a model's tokens: what a corpus is budgeted in.
 
 The tokenizer is the user's: a tokenizer.json (package tokenizers) or an encoding of tiktoken by name. Both are
-optional packages and run a call a batch; they cost far more than everything else here (some 100 to 300 ns a byte).
+optional packages and run a call a batch; they cost far more than everything else here.
 """
 
 from __future__ import annotations

@@ -92,36 +92,25 @@ def _scan(
     earlier: Earlier | None,
     broken: parquet.BrokenGroup | None,
 ) -> dict[str, Any]:
-    with contextlib.closing(_Sinks(folder, work, shard.name)) as sinks:
-        return _fill(sinks, progress, shard, work, earlier, broken)
-
-
-def _fill(
-    sinks: _Sinks,
-    progress: Progress,
-    shard: Shard,
-    work: Work,
-    earlier: Earlier | None,
-    broken: parquet.BrokenGroup | None,
-) -> dict[str, Any]:
     before = _Before(earlier) if earlier is not None else None
     names = ("documents", "rejected_rows", "rejected_shards", "null_text", "empty_text", "bytes_in")
     counts: dict[str, Any] = dict.fromkeys(names, 0)
     reasons: Counter[str] = Counter()
     functions = [(step, find(step, work.folder)) for step in work.stages]
-    for chunk in read.read(shard, work.source, work.batch_bytes, work.limit, broken):
-        sinks.reject(chunk.rejected)
-        reasons.update(r.reason for r in chunk.rejected)
-        counts["rejected_shards"] += sum(r.is_shard for r in chunk.rejected)
-        counts["rejected_rows"] += sum(not r.is_shard for r in chunk.rejected)
-        if chunk.batch.num_rows:
-            _count_texts(chunk.batch[read.TEXT], counts)
-            batch, original = _begin(chunk.batch, before, counts["documents"], shard)
-            for step, function in functions:
-                batch = _apply(step, function, batch, work.measure_all)
-            sinks.add(batch, original, counts["documents"])
-            counts["documents"] += batch.num_rows
-        progress(chunk.batch.num_rows, chunk.decoded_bytes)
+    with contextlib.closing(_Sinks(folder, work, shard.name)) as sinks:
+        for chunk in read.read(shard, work.source, work.batch_bytes, work.limit, broken):
+            sinks.reject(chunk.rejected)
+            reasons.update(r.reason for r in chunk.rejected)
+            counts["rejected_shards"] += sum(r.is_shard for r in chunk.rejected)
+            counts["rejected_rows"] += sum(not r.is_shard for r in chunk.rejected)
+            if chunk.batch.num_rows:
+                _count_texts(chunk.batch[read.TEXT], counts)
+                batch, original = _begin(chunk.batch, before, counts["documents"], shard)
+                for step, function in functions:
+                    batch = _apply(step, function, batch, work.measure_all)
+                sinks.add(batch, original, counts["documents"])
+                counts["documents"] += batch.num_rows
+            progress(chunk.batch.num_rows, chunk.decoded_bytes)
     return counts | {"rejected_by_reason": dict(reasons)}
 
 
@@ -189,8 +178,7 @@ def _apply(step: Step, function: Any, batch: pa.RecordBatch, measure_all: bool) 
 
 def _without_stale(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch:
     """What a stage returned; where it changed texts, without words that were cut from the old ones."""
-    same = after[read.TEXT] is before[read.TEXT] or after[read.TEXT].equals(before[read.TEXT])
-    return after if same else buffers.without_transient(after)
+    return after if after[read.TEXT].equals(before[read.TEXT]) else buffers.without_transient(after)
 
 
 def _checked(step: Step, before: pa.RecordBatch, after: Any) -> pa.RecordBatch:
