@@ -51,7 +51,8 @@ _SLOT_MASK = np.uint64((1 << SLOT_BITS) - 1)
 _CODE_BITS = np.uint64(CODE_BITS)
 _CODE_MASK = np.uint64((1 << CODE_BITS) - 1)
 _SECOND, _FIRST = np.uint64(SYMBOL_BITS), np.uint64(2 * SYMBOL_BITS)
-_FOLD = 256  # n-grams whose sum float32 holds to five digits
+FOLD = 1_024  # n-grams whose sum float32 holds to five digits
+ROWS = 8
 
 
 @kernel
@@ -238,27 +239,44 @@ def cut(characters, n, symbols, upper, one, two, three, slots, out):
 
 
 @kernel
+def _add_rows(dense, codes, first, out):
+    """Add ROWS rows of `dense`: a sum is loaded and stored once for all of them."""
+    a, b, c, d = dense[codes[first]], dense[codes[first + 1]], dense[codes[first + 2]], dense[codes[first + 3]]
+    e, f, g, h = dense[codes[first + 4]], dense[codes[first + 5]], dense[codes[first + 6]], dense[codes[first + 7]]
+    for j in range(LANES):
+        out[j] += ((a[j] + b[j]) + (c[j] + d[j])) + ((e[j] + f[j]) + (g[j] + h[j]))
+
+
+@kernel
 def weigh(codes, m, dense, sparse, lanes, values, scratch, out):
     """What the n-grams say together for each lane: float64[LANES], overwritten.
 
-    scratch   float32[2, LANES]   rows of `dense` and entries of `sparse` are summed apart: mixing eight languages
-                                  at a time with one at a time stalls the processor
+    codes     int32[m]             overwritten
+    scratch   float32[2, LANES]    rows of `dense` and entries of `sparse` are summed apart: mixing eight languages
+                                   at a time with one at a time stalls the processor
     """
     out[:] = 0.0
-    own = scratch[0]
-    few = scratch[1]
+    own, few = scratch[0], scratch[1]
     most = dense.shape[0]
-    for first in range(0, m, _FOLD):
+    for first in range(0, m, FOLD):
         own[:] = np.float32(0)
         few[:] = np.float32(0)
-        for k in range(first, min(m, first + _FOLD)):
+        n = first
+        for k in range(first, min(m, first + FOLD)):
             code = np.int64(codes[k])
             if code < most:
-                for j in range(LANES):
-                    own[j] += dense[code, j]
+                codes[n] = code
+                n += 1
             else:
                 for e in range(sparse[code - most], sparse[code - most + 1]):
                     few[lanes[e]] += values[e]
+        whole = n - (n - first) % ROWS
+        for k in range(first, whole, ROWS):
+            _add_rows(dense, codes, k, own)
+        for k in range(whole, n):
+            row = dense[codes[k]]
+            for j in range(LANES):
+                own[j] += row[j]
         for j in range(LANES):
             out[j] += np.float64(own[j]) + np.float64(few[j])
 
