@@ -1,4 +1,7 @@
-"""Prints one table a benchmark. Rows that we lose, and figures over their bar, stay in the table."""
+"""Prints one table a benchmark. Rows that we lose, and figures over their bar, stay in the table.
+
+A benchmark that needs a package beside ours is passed over in a run of all, with a line that says how to get it.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.beside import AbsentError
 from benchmarks.table import render
 
-NAMES = ("start", "ratio", "kernels", "fix", "language", "memory", "resume")
+NAMES = ("start", "ratio", "kernels", "fix", "language", "memory", "resume", "datatrove")
 
 
 def main() -> None:
@@ -21,7 +25,12 @@ def main() -> None:
     for name in names:
         module = importlib.import_module(f"benchmarks.{name}")
         with tempfile.TemporaryDirectory(prefix="dedup-bench-") as folder:
-            print(render(name, module.rows(Path(folder))), flush=True)
+            try:
+                print(render(name, module.rows(Path(folder))), flush=True)
+            except AbsentError as reason:
+                if sys.argv[1:]:
+                    sys.exit(f"{name} {reason}")
+                print(f"{name}: left out, since it {reason}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class Row:
     """One figure.
 
-    bar      what it must not exceed; None where nothing is promised
-    beside   what else must be known to judge it: accuracy, what it is a ratio of
+    bar        what it must not exceed; None where nothing is promised
+    beside     what else must be known to judge it: accuracy, what it is a ratio of
+    at_least   the bar is what it must reach instead
     """
 
     what: str
@@ -19,20 +20,20 @@ class Row:
     unit: str
     bar: float | None = None
     beside: str = ""
+    at_least: bool = False
 
     @property
     def is_met(self) -> bool:
         """Whether the figure is within its bar."""
-        return self.bar is None or self.value <= self.bar
+        if self.bar is None:
+            return True
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
 
 
 def render(title: str, rows: Sequence[Row]) -> str:
     """An aligned table."""
     cells = [(title, "measured", "unit", "bar", "", "beside")]
-    cells += [
-        (row.what, f"{row.value:,.2f}", row.unit, "" if row.bar is None else f"{row.bar:,g}", _verdict(row), row.beside)
-        for row in rows
-    ]
+    cells += [(row.what, f"{row.value:,.2f}", row.unit, _bar(row), _verdict(row), row.beside) for row in rows]
     widths = [max(len(cell[i]) for cell in cells) for i in range(6)]
     lines = []
     for cell in cells:
@@ -44,7 +45,13 @@ def render(title: str, rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _bar(row: Row) -> str:
+    if row.bar is None:
+        return ""
+    return f"≥ {row.bar:,g}" if row.at_least else f"{row.bar:,g}"
+
+
 def _verdict(row: Row) -> str:
     if row.bar is None:
         return ""
-    return "met" if row.is_met else "OVER"
+    return "met" if row.is_met else "UNDER" if row.at_least else "OVER"
