@@ -18,6 +18,7 @@ from dedup import stages
 
 STAGES = stages.shipped()
 SETTINGS: dict[str, dict[str, Any]] = {
+    "measure.fasttext": {"model": str(Path(__file__).parent / "measure" / "classifier.bin"), "label": "hq"},
     "measure.tokens": {"tokenizer": str(Path(__file__).parent / "measure" / "tokenizer.json")},
     "measure.url": {"column": "source", "block_domains": ["example.com"]},
     "measure.words": {"lists": {"listed": ["good", "中文"]}},

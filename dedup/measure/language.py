@@ -8,7 +8,6 @@ the same each time, two hundred times as fast (26 us for 1,000 characters).
 from __future__ import annotations
 
 import functools
-import importlib.util
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ import pyarrow as pa
 
 from dedup import buffers
 from dedup.errors import RecipeError, nearest
+from dedup.measure import _fasttext_model
 from dedup.measure._language_codes import language_code
 
 BACKENDS = ("profiles", "langdetect", "fasttext")
@@ -127,10 +127,7 @@ def _check(backend: str, characters: int, runners_up: int, model: str | None, se
         return
     if model is None:
         raise RecipeError('backend = "fasttext" needs model = the path of a fastText classifier, such as lid.176.ftz')
-    if not Path(model).is_file():
-        raise RecipeError(f"model is {model!r}; there is no such file")
-    if importlib.util.find_spec("fasttext") is None:
-        raise RecipeError("backend = \"fasttext\" needs one more package: pip install 'dedup[fasttext]'")
+    _fasttext_model.check(model)
 
 
 def _by_profiles(texts: pa.Array, characters: int, best: int) -> _Answer:
@@ -186,7 +183,7 @@ def _langdetect() -> Any:
 
 
 def _by_fasttext(texts: pa.Array, characters: int, best: int, model: str) -> _Answer:
-    predict = _fasttext(model).f.predict  # `predict` of the class above wants NumPy 1 in the original package
+    predict = _fasttext_model.load(model)
     found = []
     for text in texts.to_pylist():
         line = " ".join((text or "")[:characters].splitlines())
@@ -195,16 +192,6 @@ def _by_fasttext(texts: pa.Array, characters: int, best: int, model: str) -> _An
             [(label, min(float(score), 1.0)) for score, label in predict(line + "\n", best + 2, 0.0, "strict")]
         )
     return _answer(found, _letters(texts, characters), best)
-
-
-@functools.lru_cache(maxsize=1)
-def _fasttext(model: str) -> Any:
-    import fasttext  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
-    try:
-        return fasttext.load_model(model)
-    except (ValueError, RuntimeError) as error:
-        raise RecipeError(f"model is {model!r}; fastText cannot read it ({error})") from None
 
 
 def _letters(texts: pa.Array, characters: int) -> npt.NDArray[np.int64]:

@@ -9,6 +9,7 @@ and clean: what is said of it holds for prose, not for markup, which the tests o
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import lzma
 import math
@@ -33,6 +34,7 @@ from dedup.kernels import language as kernels
 from dedup.kernels import profiles, script
 from dedup.measure import language
 from dedup.measure._language_codes import language_code
+from tests.fasttext_files import Classifier
 
 CJK = re.compile(
     "[\u1100-\u11ff\u3005-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc]"
@@ -336,26 +338,20 @@ def test_every_language_of_a_profile_has_its_two_letters() -> None:
     assert {language_code(name) for name in profiles.languages()} == {label[:2] for label in declaration()}
 
 
-class Predicts:
+def predict(line: str, k: int, threshold: float, on_unicode_error: str) -> list[tuple[float, str]]:
     """A fastText model that knows three labels."""
-
-    @property
-    def f(self) -> Predicts:
-        return self
-
-    def predict(self, line: str, k: int, threshold: float, on_unicode_error: str) -> list[tuple[float, str]]:
-        assert line.endswith("\n")
-        assert line.count("\n") == 1
-        return [(0.5, "__label__zho_Hans"), (0.3, "__label__eng_Latn"), (0.200003, "__label__cmn_Hani")][:k]
+    assert line.endswith("\n")
+    assert line.count("\n") == 1
+    return [(0.5, "__label__zho_Hans"), (0.3, "__label__eng_Latn"), (0.200003, "__label__cmn_Hani")][:k]
 
 
 def test_labels_of_a_fasttext_model_that_are_one_language_are_added_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = tmp_path / "model.ftz"
-    model.touch()
-    monkeypatch.setattr(language, "_fasttext", lambda path: Predicts())
-    monkeypatch.setattr(language.importlib.util, "find_spec", lambda name: object())
+    model = tmp_path / "model.bin"
+    model.write_bytes(Classifier().file())
+    monkeypatch.setattr(language._fasttext_model, "load", lambda path: predict)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     found = language.identify(
         batch_of("two\nlines", None, "…"), backend="fasttext", model=str(model), runners_up=1, characters=100
     )
@@ -374,8 +370,8 @@ def test_fasttext_with_a_real_model() -> None:
 
 def test_without_the_fasttext_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tmp_path / "model.ftz"
-    model.touch()
-    monkeypatch.setattr(language.importlib.util, "find_spec", lambda name: None)
+    model.write_bytes(Classifier().file())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RecipeError, match=r"needs one more package: pip install 'dedup\[fasttext\]'"):
         language.identify(batch_of(), backend="fasttext", model=str(model))
 
