@@ -1,25 +1,24 @@
 """Lines and their words in UTF-8 bytes: line breaks as str.splitlines has them, white space as str.strip.
 
-Both are found eight bytes at a time; only bytes that may begin such a character are looked at one by one.
+Where a text is walked through, they are found in blocks of 64 bytes; where the next one is asked for, in eight.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dedup.kernels.compile import kernel, lean_kernel
-from dedup.kernels.utf8 import char_bytes, not_zero, space_bytes
-from dedup.kernels.word import HIGH, LOW, ONES, SPACES, load8, trailing_zeros
+from dedup.kernels.block import BLOCK, below, bit_count, block_at, firsts, leading_zeros, spaces
+from dedup.kernels.compile import lean_kernel
+from dedup.kernels.utf8 import not_zero, space_bytes
+from dedup.kernels.word import HIGH, SPACES, load8, trailing_zeros
 
 _THREE_HIGHEST = np.uint64(0xE0E0E0E0E0E0E0E0)
 _LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
-_C2S, _E1S, _E2S, _E3S = (np.uint64(byte * 0x0101010101010101) for byte in (0xC2, 0xE1, 0xE2, 0xE3))
-# Added to a byte below 0x80, these set its high bit from that byte on.
-_FROM_TAB, _FROM_SHIFT_OUT = np.uint64(0x7777777777777777), np.uint64(0x7272727272727272)
-_FROM_FILE_SEPARATOR, _FROM_MARK = np.uint64(0x6464646464646464), np.uint64(0x5F5F5F5F5F5F5F5F)
+_E2S = np.uint64(0xE2E2E2E2E2E2E2E2)
+_ONE, _LAST, _HIGHEST = np.uint64(1), np.uint64(63), np.uint64(1 << 63)
 
 
-@kernel
+@lean_kernel
 def next_break(data, p, end):
     """(where the next line break at or after p is, its bytes); (end, 0) where there is none before `end`."""
     while True:
@@ -83,68 +82,58 @@ def before_space(data, start, end):
     return end
 
 
-@kernel
-def words_up_to(data, p, end, most):
-    """How many runs of non-space begin in data[p:end], counted no further than `most`."""
-    count = 0
-    inside = False
-    while p < end and count < most:
-        width = space_bytes(data, p, end)
-        if width:
-            inside = False
-            p += width
-        else:
-            count += not inside
-            inside = True
-            p += 1
-    return count
+@lean_kernel
+def break_bytes(data, p, end):
+    """Bytes of the line break at p."""
+    c = data[p]
+    if c == 0xE2:
+        return 3
+    return 2 if c == 0xC2 or (c == 0x0D and p + 1 < end and data[p + 1] == 0x0A) else 1
 
 
-@kernel
+@lean_kernel
+def word_begins(white, before, size):
+    """The first bytes of words among the first `size` bytes of a block of which `white` are white space.
+
+    before   1 where white space comes before the block, else 0
+    """
+    return ~white & (white << _ONE | before) & below(size)
+
+
+@lean_kernel
 def count_words(data, p, end):
-    """How many runs of non-space there are in data[p:end], eight bytes at a time."""
+    """How many runs of non-space there are in data[p:end]."""
     count = 0
-    after = np.uint64(0x80)  # the high bit: white space comes before
+    into, before = np.uint64(0), _ONE
     while p < end:
-        width = 0
-        if p + 8 <= data.size:
-            x = load8(data, p)
-            wide = not_zero(x ^ _C2S) & not_zero(x ^ _E1S) & not_zero(x ^ _E2S) & not_zero(x ^ _E3S)
-            width = min(np.int64(trailing_zeros(~wide & HIGH) >> np.uint64(3)), end - p)
-        if width:
-            t = x & LOW
-            controls = (t + _FROM_TAB) & ~(t + _FROM_SHIFT_OUT)
-            spaces = (controls | ((t + _FROM_FILE_SEPARATOR) & ~(t + _FROM_MARK))) & ~x & HIGH
-            begins = ~spaces & (spaces << np.uint64(8) | after) & HIGH
-            others = np.uint64(64 - 8 * width)
-            begins = begins << others >> others
-            count += np.int64((begins >> np.uint64(7)) * ONES >> np.uint64(56))
-            after = spaces >> np.uint64(8 * (width - 1)) & np.uint64(0x80)
-            p += width
-            continue
-        width = space_bytes(data, p, end)
-        if width:
-            after = np.uint64(0x80)
-            p += width
-        else:
-            count += np.int64(after >> np.uint64(7))
-            after = np.uint64(0)
-            p += 1
+        white, into = spaces(block_at(data, p), end - p, into)
+        count += bit_count(word_begins(white, before, end - p))
+        before = white >> _LAST
+        p += BLOCK
     return count
 
 
-@kernel
+@lean_kernel
 def has_longer_word(data, p, end, most):
     """Whether a run of non-space has more than `most` code points."""
     length = 0
+    into = np.uint64(0)
     while p < end:
-        width = space_bytes(data, p, end)
-        if width:
-            length = 0
-            p += width
-        else:
-            length += 1
+        block, size = block_at(data, p), end - p
+        white, into = spaces(block, size, into)
+        characters = firsts(block, size) & ~white
+        if most >= BLOCK and white:  # no word inside the block is longer
+            white = white & (~white + _ONE) | _HIGHEST >> np.uint64(leading_zeros(white))
+        while white:
+            gap = np.int64(trailing_zeros(white))
+            length += bit_count(characters & below(gap))
             if length > most:
                 return True
-            p += np.int64(char_bytes(data[p]))
+            length = 0
+            characters &= ~below(gap)
+            white &= white + (_ONE << np.uint64(gap))  # without its lowest run
+        length += bit_count(characters)
+        if length > most:
+            return True
+        p += BLOCK
     return False

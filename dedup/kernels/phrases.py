@@ -1,14 +1,16 @@
-"""The phrases that C4's line rules look for, found by their rarest letters in blocks of text.
+"""The phrases that C4's rules look for, found by their rarest letters in blocks of text.
 
-A block of 32 bytes is asked at once, in vector instructions, whether three letters begin in it that hardly
-occur but in a phrase; only then are its bytes looked at one by one. Case is ignored for ASCII letters.
+A block of 64 bytes is asked at once where three letters begin in it that hardly occur but in a phrase; only there
+is the text compared. Case is ignored for ASCII letters.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dedup.kernels.compile import kernel
+from dedup.kernels.block import BLOCK, begins, below, block_at
+from dedup.kernels.compile import lean_kernel
+from dedup.kernels.word import trailing_zeros
 
 JAVASCRIPT, POLICY = 1, 2
 
@@ -24,19 +26,19 @@ _PRIVACY_POLICY = _phrase("privacy policy")
 _TERMS_OF_USE = _phrase("terms of use")
 _USE, _USES, _USE_OF = _phrase("use "), _phrase("uses "), _phrase("use of ")
 _LOREM_IPSUM = _phrase("lorem ipsum")
-_BLOCK = 32
-# Of a byte, so that vectors hold bytes: with plain numbers the look costs several times as much.
-_SMALL = np.uint8(0x20)
-_A, _C, _E, _I, _J, _K, _M, _R, _S, _V, _Y = (np.uint8(ord(letter)) for letter in "aceijkmrsvy")
+_RARE = begins("jav", "kie", "rms", "cy ", fold=True)
+_RARE_IN_LOREM_IPSUM = begins("m i", fold=True)
+_BEFORE_RARE = 4  # bytes of "lorem ipsum" before "m i"
+_ONE = np.uint64(1)
 
 
-@kernel
+@lean_kernel
 def lower(c):
     """An ASCII letter as a small one, any other byte as it is."""
     return c | 0x20 if 0x41 <= c <= 0x5A else c
 
 
-@kernel
+@lean_kernel
 def matches(data, p, end, phrase):
     """Whether a phrase of small letters stands at p, before `end`."""
     if p < 0 or p + phrase.size > end:
@@ -47,7 +49,7 @@ def matches(data, p, end, phrase):
     return k == phrase.size
 
 
-@kernel
+@lean_kernel
 def _phrase_around(data, p, start, end):
     """JAVASCRIPT or POLICY where the rare letters at p belong to such a phrase within start to end, else 0."""
     c = data[p] | 0x20
@@ -71,64 +73,35 @@ def _phrase_around(data, p, start, end):
     return POLICY if p - 5 >= start and matches(data, p - 5, end, _PRIVACY_POLICY) else 0  # cy
 
 
-@kernel
-def _is_rare(a, b, c):
-    """Whether three bytes are jav, kie, rms, or cy and a space, whatever their case; now and then others are too."""
-    a, b, c = a | _SMALL, b | _SMALL, c | _SMALL
-    return (
-        ((a == _J) & (b == _A) & (c == _V))
-        | ((a == _K) & (b == _I) & (c == _E))
-        | ((a == _R) & (b == _M) & (c == _S))
-        | ((a == _C) & (b == _Y) & (c == _SMALL))
-    )
-
-
-@kernel
+@lean_kernel
 def find_phrases(data, start, end, wanted):
     """Which of the `wanted` kinds of phrase (JAVASCRIPT | POLICY) stand in data[start:end]; it stops at the first."""
-    p = start
-    while p < end:
-        if p + _BLOCK + 2 <= data.size:
-            hits = np.uint8(0)
-            for k in range(_BLOCK):
-                hits = np.uint8(hits + np.uint8(_is_rare(data[p + k], data[p + k + 1], data[p + k + 2])))
-            if hits == 0:
-                p += _BLOCK
-                continue
-        for q in range(p, min(p + _BLOCK, end - 2)):
-            if _is_rare(data[q], data[q + 1], data[q + 2]):
-                found = _phrase_around(data, q, start, end) & wanted
-                if found:
-                    return found
-        p += _BLOCK
+    for p in range(start, end - 2, BLOCK):
+        rare = _RARE(block_at(data, p)) & below(end - 2 - p)
+        while rare:
+            found = _phrase_around(data, p + np.int64(trailing_zeros(rare)), start, end) & wanted
+            if found:
+                return found
+            rare &= rare - _ONE
     return 0
 
 
-@kernel
-def count_lorem_ipsum(data, start, end):
-    """How often "lorem ipsum" stands in data[start:end]."""
+@lean_kernel
+def lorem_ipsums(data, block, p, start, end):
+    """How many "lorem ipsum" of data[start:end] have their last "m i" in the block at p."""
     count = 0
-    p = start
-    while p + _LOREM_IPSUM.size <= end:
-        if data[p] | 0x20 == 0x6C and matches(data, p, end, _LOREM_IPSUM):
-            count += 1
-            p += _LOREM_IPSUM.size
-        else:
-            p += 1
+    rare = _RARE_IN_LOREM_IPSUM(block) & below(end - p)
+    while rare:
+        at = p + np.int64(trailing_zeros(rare)) - _BEFORE_RARE
+        count += at >= start and matches(data, at, end, _LOREM_IPSUM)
+        rare &= rare - _ONE
     return count
 
 
-@kernel
-def has_byte(data, start, end, byte):
-    """Whether a byte occurs in data[start:end]."""
-    p = start
-    while p + _BLOCK <= end:
-        hits = np.uint8(0)
-        for k in range(_BLOCK):
-            hits = np.uint8(hits + np.uint8(data[p + k] == byte))
-        if hits:
-            return True
-        p += _BLOCK
-    while p < end and data[p] != byte:
-        p += 1
-    return p < end
+@lean_kernel
+def count_lorem_ipsum(data, start, end):
+    """How often "lorem ipsum" stands in data[start:end]."""
+    count = 0
+    for p in range(start, end, BLOCK):
+        count += lorem_ipsums(data, block_at(data, p), p, start, end)
+    return count

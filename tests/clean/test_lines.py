@@ -188,7 +188,7 @@ PIECES = [
     *["[1]", "[]", "[edit]", "[12", "]", "[", "[citation needed]", "[٣]", "3", "12", "٣", "²", "1,2.3K", "1.5m"],
     *["likes", "Views", "followers", "downloads ", "items in cart", "Items in Cart", "Sign-in", "sign-in", "read more"],
     *["Read more...", "Read more…", "…", "...", "..", ".", "?", "!", '"', "'", "。", "」", "-", "_", "(", "é", "中文"],
-    *["A", "ABC", "É", "Ⅷ", "word", "don't", "\u0301", "x" * 30, "K", "ſ", "😀", "𝟙", "𞤀"],
+    *["A", "ABC", "É", "Ⅷ", "word", "don't", "\u0301", "x" * 30, "é" * 31, "K", "ſ", "😀", "𝟙", "𞤀"],
     *[" ", " ", " ", "  ", "\t", "\u3000", "\u00a0", "\u200b", "\u2003", "\u1680", "\n", "\n", "\n", "\r\n", "\r"],
     *["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\u2028", "\u2029", "\0"],
 ]
@@ -197,7 +197,7 @@ rules = st.fixed_dictionaries(
     {
         "terminal_marks": st.sampled_from(["", ".?!\"'", "。.é"]),
         "words_below": st.integers(0, 4),
-        "word_length_above": st.sampled_from([0, 5, 29, 30]),
+        "word_length_above": st.sampled_from([0, 5, 29, 30, 64, 90]),
         "uppercase_above": st.sampled_from([0.0, 0.3, 0.5, 1.0]),
         "numeric_above": st.sampled_from([0.0, 0.3, 0.999999, 1.0]),
         **{name: st.booleans() for name, value in OFF.items() if isinstance(value, bool)},
@@ -210,6 +210,32 @@ presets = st.sampled_from([C4, TFDS, FINEWEB, REFINEDWEB]).map(lambda rule: {**O
 @given(st.lists(texts | st.none(), max_size=4), presets | rules)
 def test_drop_lines_equals_its_twin(batch: list[str | None], rule: dict[str, Any]) -> None:
     assert dropped(*batch, **rule) == [naive_drop_lines(text, rule) for text in batch]
+
+
+SPACES = [chr(c) for c in range(0x3001) if chr(c).isspace()]
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_white_space_parts_words_and_lines_wherever_it_stands(space: str) -> None:
+    """At each place about the edges of blocks of 64 bytes, at the end of the data and before it."""
+    for before in range(58, 70):
+        text = "x" * before + space + "y" + space * 2 + "é" * 30 + " z"
+        rows = dropped(text, text, **{**OFF, "words_below": 2})
+        assert rows == [naive_drop_lines(text, {**OFF, "words_below": 2})] * 2
+        assert dropped(text + space, **{**OFF, "words_below": 9})[0]["words_removed_share"] == 1
+
+
+@pytest.mark.parametrize("before", range(60, 66))
+def test_a_word_of_two_blocks_is_measured_in_characters(before: int) -> None:
+    text = "a " + "é" * before + " b"
+    assert remaining(text, word_length_above=before) == text
+    assert remaining(text, word_length_above=before - 1) == ""
+    assert remaining("a " * 40 + text, word_length_above=before - 1) == ""
+
+
+def test_the_range_that_is_not_looked_up_has_no_capital_and_no_digit() -> None:
+    for first, last in ((0x3000, 0x9FFF), (0xB000, 0xDFFF)):
+        assert [c for c in map(chr, range(first, last + 1)) if c.isupper() or c.isdigit()] == []
 
 
 @pytest.mark.parametrize("phrase", ["javascript", *POLICY])
