@@ -82,6 +82,20 @@ def with_columns(batch: pa.RecordBatch, columns: Mapping[pa.Field, pa.Array]) ->
     return batch
 
 
+def filter_rows(batch: pa.RecordBatch, keep: npt.NDArray[np.bool_]) -> pa.RecordBatch:
+    """The rows where `keep`; lists run by run, which Arrow's filter copies element by element (6 times slower)."""
+    mask = pa.array(keep)
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], keep, [False]])))
+    runs = list(zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True))
+    columns = [
+        pa.concat_arrays([column.slice(first, until - first) for first, until in runs])
+        if runs and pa.types.is_large_list(column.type)
+        else column.filter(mask)
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
 def without_transient(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch without columns derived from its texts for stages to share: those that begin with "_", but the row."""
     kept = [name for name in batch.schema.names if not name.startswith("_") or name == "_row"]

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-HOW = ("seconds", "cpu_seconds", "peak_rss_bytes", "workers", "key")  # of summary.json: how it went, not what came out
+# Of summary.json: how it went, not what came out.
+HOW = ("seconds", "cpu_seconds", "cpu_seconds_by_part", "peak_rss_bytes", "workers", "key")
 NEAR = {"text": "text", "id": "id", "step": [{"dedup": "near"}]}
 
 

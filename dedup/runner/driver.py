@@ -111,6 +111,7 @@ class _Run:
         self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.shards])
         self.workers = _workers(plan)
         self.notes: list[dict[str, Any]] = []
+        self.counts: dict[str, list[dict[str, Any]]] = {}  # of every finished task, by part of the run
         self.executor: Executor = Serial()
 
     def run(self) -> Result:
@@ -130,6 +131,7 @@ class _Run:
         summary |= {
             "seconds": time.monotonic() - self.begun,
             "cpu_seconds": _cpu_seconds() - self.cpu_begun,
+            "cpu_seconds_by_part": tables.cpu_by_part(self.plan.recipe, self.counts),
             "peak_rss_bytes": own_peak_rss_bytes() + self.executor.peak_rss_bytes(),
             "workers": self.workers,
             "version": dedup.__version__,
@@ -158,7 +160,9 @@ class _Run:
 
     def _tasks(self, name: str, tasks: Sequence[Task], size: int = 0) -> list[dict[str, Any]]:
         with self.show.part(name, len(tasks), size) as advance:
-            return self.executor.map(tasks, advance)
+            counts = self.executor.map(tasks, advance)
+        self.counts.setdefault(name, []).extend(counts)
+        return counts
 
     def _passes(self) -> dict[str, Any]:
         recipe, plan = self.plan.recipe, self.plan
@@ -272,7 +276,8 @@ class _Run:
                 shutil.rmtree(task.folder, ignore_errors=True)
         written = self._tasks("write", tasks, _bytes(plan))
         reasons = tables.write_documents(self.folder / "report", scanned, duplicates, drops, plan.measures)
-        return tables.summarize(plan, counts, written, reasons, self.notes)
+        scans = [count for name in self.counts if name.startswith("scan") for count in self.counts[name]]
+        return tables.summarize(plan, counts, written, reasons, self.notes, tables.seen_by_steps(scans))
 
     def _outputs(self, shard: shards.Shard) -> write.Outputs:
         return write.Outputs(

@@ -28,8 +28,9 @@ from dedup.near import match
 from dedup.near import signature as signing
 from dedup.plan import bands_of
 from dedup.recipe import Step
+from dedup.runner.steps import Done, Steps
 from dedup.runner.task import Progress
-from dedup.stages import find
+from dedup.segment import TOKENS
 
 REJECTED = pa.schema(
     [
@@ -96,7 +97,7 @@ def _scan(
     names = ("documents", "rejected_rows", "rejected_shards", "null_text", "empty_text", "bytes_in")
     counts: dict[str, Any] = dict.fromkeys(names, 0)
     reasons: Counter[str] = Counter()
-    functions = [(step, find(step, work.folder)) for step in work.stages]
+    steps = Steps(work.stages, work.folder, work.measure_all)
     with contextlib.closing(_Sinks(folder, work, shard.name)) as sinks:
         for chunk in read.read(shard, work.source, work.batch_bytes, work.limit, broken):
             sinks.reject(chunk.rejected)
@@ -106,12 +107,10 @@ def _scan(
             if chunk.batch.num_rows:
                 _count_texts(chunk.batch[read.TEXT], counts)
                 batch, original = _begin(chunk.batch, before, counts["documents"], shard)
-                for step, function in functions:
-                    batch = _apply(step, function, batch, work.measure_all)
-                sinks.add(batch, original, counts["documents"])
+                sinks.add(steps.apply(batch), original, counts["documents"])
                 counts["documents"] += batch.num_rows
             progress(chunk.batch.num_rows, chunk.decoded_bytes)
-    return counts | {"rejected_by_reason": dict(reasons)}
+    return counts | {"rejected_by_reason": dict(reasons), "steps": steps.counts}
 
 
 def _count_texts(texts: pa.Array, counts: dict[str, Any]) -> None:
@@ -155,43 +154,6 @@ def _begin(batch: pa.RecordBatch, before: _Before | None, first: int, shard: Sha
     return drop.set_column(batch, read.TEXT, before.changed.over(original, first)), original
 
 
-def _apply(step: Step, function: Any, batch: pa.RecordBatch, measure_all: bool) -> pa.RecordBatch:
-    """Run one stage; unless everything is measured, only on rows that are not yet dropped."""
-    reasons = batch[drop.REASON]
-    if measure_all or reasons.null_count == len(reasons) or step.use.startswith("drop."):
-        return _without_stale(batch, _checked(step, batch, function(batch, **step.settings)))
-    alive = pc.is_null(reasons)
-    part = batch.filter(alive)
-    done = _without_stale(part, _checked(step, part, function(part, **step.settings)))
-    batch = batch.select([name for name in batch.schema.names if name in done.schema.names])
-    # Rows dropped before keep what they had; columns that the stage adds are null for them.
-    places = pc.if_else(alive, pc.subtract(pc.cumulative_sum(alive.cast(pa.int64())), 1), None)
-    for name in done.schema.names:
-        values = done[name].take(places)
-        if name in batch.schema.names and not done[name].equals(part[name]):
-            values = pc.if_else(alive, values, batch[name])
-        elif name in batch.schema.names:
-            continue
-        batch = drop.set_column(batch, name, values)
-    return batch
-
-
-def _without_stale(before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch:
-    """What a stage returned; where it changed texts, without words that were cut from the old ones."""
-    return after if after[read.TEXT].equals(before[read.TEXT]) else buffers.without_transient(after)
-
-
-def _checked(step: Step, before: pa.RecordBatch, after: Any) -> pa.RecordBatch:
-    from dedup.errors import RunError
-
-    if not isinstance(after, pa.RecordBatch) or after.num_rows != before.num_rows:
-        raise RunError(
-            f"{step.label} returned {getattr(after, 'num_rows', after)!r} rows for {before.num_rows}; "
-            "a stage returns the rows it was given"
-        )
-    return after
-
-
 class _Sinks:
     """The files of a scan, open."""
 
@@ -214,7 +176,8 @@ class _Sinks:
             ]
             self._rejected.write_batch(pa.RecordBatch.from_arrays(columns, schema=REJECTED))
 
-    def add(self, batch: pa.RecordBatch, original: Any, first: int) -> None:
+    def add(self, done: Done, original: Any, first: int) -> None:
+        batch, places = done.batch, done.places
         texts = buffers.large_strings(batch[read.TEXT])
         keys = exact.text_keys(texts)
         self._add_changed(texts, original, first)
@@ -225,14 +188,13 @@ class _Sinks:
         columns |= {name: batch[name] for name in names if name != read.ID}
         columns["_key_high"], columns["_key_low"] = pa.array(keys[:, 0]), pa.array(keys[:, 1])
         columns["_bytes"] = pc.cast(pc.fill_null(pc.binary_length(texts), 0), pa.int64())
-        alive = np.flatnonzero(batch[drop.REASON].is_null().to_numpy(zero_copy_only=False))
         for n, step in enumerate(self._work.barriers):
             order = exact.order_keys(step.settings["keep"], texts, batch)
             ranks = np.zeros(batch.num_rows, np.uint64) if order is None else order
             columns[f"_order_{n}"] = pa.array(ranks)
-            self._add_exact(n, step, batch, keys, ranks, alive, first)
+            self._add_exact(n, step, done, keys[places], ranks[places], first)
         if self._near is not None:
-            self._add_near(self._near, batch, texts, alive, first)
+            self._add_near(self._near, done, first)
         rows = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if self._rows is None:
             self._rows = pa.ipc.new_file(str(self._folder / "rows.arrow"), rows.schema)
@@ -256,32 +218,37 @@ class _Sinks:
         columns = [pa.array(documents + first), texts.take(pa.array(documents))]
         self._changed.write_batch(pa.RecordBatch.from_arrays(columns, schema=CHANGED))
 
-    def _add_exact(self, n: int, step: Step, batch: Any, keys: Any, ranks: Any, alive: Any, first: int) -> None:
+    def _add_exact(self, n: int, step: Step, done: Done, keys: Any, ranks: Any, first: int) -> None:
+        """keys, ranks: of the rows that are alive."""
         on = step.settings.get("on")
-        used = exact.column_keys([_column(batch, name, self._work) for name in on]) if on else keys
-        live = alive[(used[alive] != 0).any(axis=1)]
+        used = exact.column_keys([_column(done.alive, name, self._work) for name in on]) if on else keys
+        live = np.flatnonzero((used != 0).any(axis=1))
         for at in range(0, len(live), EXACT_SEGMENT):
             some = live[at : at + EXACT_SEGMENT]
+            documents = done.places[some].astype(np.uint64)
             # The low half of the text's key breaks ties last: columns may be equal where texts are not.
-            self._exchanges[n].add(
-                first, used[some, 0], used[some, 1], ranks[some], keys[some, 0], some.astype(np.uint64)
-            )
+            self._exchanges[n].add(first, used[some, 0], used[some, 1], ranks[some], keys[some, 0], documents)
 
-    def _add_near(self, step: Step, batch: Any, texts: Any, alive: Any, first: int) -> None:
+    def _add_near(self, step: Step, done: Done, first: int) -> None:
         settings, bands = bands_of(step)
-        tokens = batch["_tokens"] if "_tokens" in batch.schema.names and not settings.fold_traditional else None
+        alive, places = done.alive, done.places
+        tokens = alive[TOKENS] if TOKENS in alive.schema.names and not settings.fold_traditional else None
+        texts = buffers.large_strings(alive[read.TEXT])
         assert self._bands is not None
         assert self._sketches is not None
-        for at in range(0, batch.num_rows, 8192):  # signatures of short texts outweigh them: bounded by rows
-            part = slice(at, min(at + 8192, batch.num_rows))
+        for at in range(0, done.batch.num_rows, 8192):  # signatures of short texts outweigh them: bounded by rows
+            until = min(at + 8192, done.batch.num_rows)
+            low, high = np.searchsorted(places, [at, until])
             if tokens is None:
-                offsets, hashes = signing.token_hashes(texts[part], settings)
+                offsets, hashes = signing.token_hashes(texts[low:high], settings)
             else:
-                offsets, hashes = buffers.list_parts(tokens[part])
-            sketches = signing.sketch(offsets, hashes, settings)
-            gone = np.ones(part.stop - part.start, np.bool_)
-            gone[alive[(alive >= part.start) & (alive < part.stop)] - part.start] = False
-            sketches.counts[gone] = 0
+                offsets, hashes = buffers.list_parts(tokens[low:high])
+            here = np.full(until - at, -1)
+            here[places[low:high] - at] = np.arange(high - low)
+            # Rows that are gone have no tokens, so that sketches stay one a document.
+            offsets = offsets[np.append(0, np.maximum.accumulate(here) + 1)]
+            sketches = signing.sketch(buffers.frozen(offsets), hashes, settings)
+            sketches.counts[here < 0] = 0
             self._sketches.add(sketches)
             self._bands.add(first + at, match.band_rows(sketches, 0, bands))
             self._shingles.append(np.maximum(np.diff(offsets) - settings.shingle + 1, 1).astype(np.uint32))

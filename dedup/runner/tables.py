@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from dedup.io import parquet, read
 from dedup.io.files import replacing
 from dedup.io.shards import Shard
 from dedup.plan import Plan
+from dedup.recipe import Recipe
 from dedup.runner.barrier import Drops, Scanned
 from dedup.runner.scan import DUPLICATE, open_table, rows_table
 
@@ -210,6 +211,7 @@ def summarize(
     written: Sequence[dict[str, Any]],
     found: Reasons,
     notes: Sequence[dict[str, Any]],
+    seen: Sequence[dict[str, int]],
 ) -> dict[str, Any]:
     """The numbers of a run, checked: every row read is kept, dropped or rejected."""
     from dedup.errors import RunError
@@ -244,12 +246,37 @@ def summarize(
         "bytes_kept": total(written, "bytes_kept"),
         "dropped_by_reason": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         "rejected_by_reason": total_rejected(scans),
+        "seen_by_steps": seen,
         "duplicates": {"exact": reasons.get("exact duplicate", 0), "near": near},
         "representatives_dropped": found.representatives,
         "rules_that_never_fired": [name for _, name in plan.rules if name not in reasons],
         "near": list(notes),
         "exit_code": 1 if shards_rejected or many else 0,
     }
+
+
+def seen_by_steps(scans: Sequence[dict[str, Any]]) -> list[dict[str, int]]:
+    """Documents, and bytes of their texts, that each row-local step saw."""
+    seen: dict[int, Counter[str]] = {}
+    for scan in scans:
+        for counts in scan["steps"]:
+            seen.setdefault(counts["step"], Counter()).update({name: counts[name] for name in ("rows", "bytes")})
+    return [{"step": step, "rows": seen[step]["rows"], "bytes": seen[step]["bytes"]} for step in sorted(seen)]
+
+
+def cpu_by_part(recipe: Recipe, counts: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, float]:
+    """CPU seconds of tasks by part of the run; a scan is its steps and the rest: reading, keys and signatures.
+
+    Tasks that an earlier attempt did count with what they took then; the driver's own time is in none of them.
+    """
+    spent: dict[str, float] = {}
+    for part, tasks in counts.items():
+        spent[part] = sum(task["cpu_seconds"] for task in tasks)
+        for one in (one for task in tasks for one in task.get("steps", ())):
+            label = recipe.step[one["step"]].label
+            spent[label] = spent.get(label, 0.0) + one["cpu_seconds"]
+            spent[part] -= one["cpu_seconds"]
+    return spent
 
 
 def total_rejected(scans: Sequence[dict[str, Any]]) -> dict[str, int]:

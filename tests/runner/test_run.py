@@ -803,3 +803,22 @@ def test_of_a_row_group_that_breaks_after_some_batches_nothing_is_left(
     result = dedup.run(NEAR | {"batch_bytes": 65536}, str(tmp_path / "in"), tmp_path / "out", **executor)
     assert [row["id"] for row in read_documents(tmp_path / "out")] == ["6"]
     assert (result.summary["documents_in"], result.summary["shards_rejected"]) == (1, 1)
+
+
+def test_the_summary_says_what_each_step_saw_and_each_part_cost(tmp_path: Path, executor: dict[str, Any]) -> None:
+    path = write_jsonl(tmp_path / "in.jsonl", [{"text": f"text number {i // 2} " * (i % 3)} for i in range(40)])
+    recipe = {
+        "step": [
+            {"use": "measure.gopher.quality"},
+            {"use": "drop.when", "word_count": {"below": 1}},
+            {"dedup": "exact"},
+            {"use": "clean.normalize"},
+        ]
+    }
+    summary = dedup.run(recipe, path, tmp_path / "out", **executor).summary
+    seen = {count["step"]: count["rows"] for count in summary["seen_by_steps"]}
+    assert seen == {0: 40, 1: 40, 3: summary["documents_kept"]}
+    spent = summary["cpu_seconds_by_part"]
+    assert ["scan 0", "step[0] (measure.gopher.quality)", "step[1] (drop.when)"] == list(spent)[:3]
+    assert {"match equal", "scan 1", "step[3] (clean.normalize)", "write"} < set(spent)
+    assert all(seconds >= 0 for seconds in spent.values())

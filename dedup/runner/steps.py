@@ -1,0 +1,107 @@
+"""The row-local steps of a scan, one batch at a time.
+
+A row that a rule drops is set aside at once and laid back at the end: later steps cost only what is left, and columns
+that they add are null for it. With `measure_all` every step sees every row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dedup import buffers, drop
+from dedup.errors import RunError
+from dedup.io import read
+from dedup.recipe import Step
+from dedup.stages import find
+
+
+class Done(NamedTuple):
+    """A batch after the steps.
+
+    batch    every row in its place, without transient columns
+    alive    the rows without a drop reason, with transient columns
+    places   int64[alive]   their places in `batch`, ascending
+    """
+
+    batch: pa.RecordBatch
+    alive: pa.RecordBatch
+    places: buffers.Int64s
+
+
+class Steps:
+    """Applies steps to batches and counts what each of them sees and costs.
+
+    counts   of each step, in their order: {"step": its number, "rows": seen, "bytes": of text of these,
+             "cpu_seconds": of this process}
+    """
+
+    def __init__(self, steps: Sequence[Step], folder: str, measure_all: bool) -> None:
+        self._steps = [(step, find(step, folder)) for step in steps]
+        self._measure_all = measure_all
+        self.counts: list[dict[str, Any]] = [
+            {"step": step.number, "rows": 0, "bytes": 0, "cpu_seconds": 0.0} for step in steps
+        ]
+
+    def apply(self, batch: pa.RecordBatch) -> Done:
+        """The batch after all steps; it has a drop reason already."""
+        aside = _Aside(batch)
+        if not self._measure_all:
+            batch = aside.take_dropped(batch)
+        for (step, function), counts in zip(self._steps, self.counts, strict=True):
+            begun = time.process_time()
+            counts["rows"] += batch.num_rows
+            counts["bytes"] += pc.sum(pc.binary_length(batch[read.TEXT])).as_py() or 0
+            batch = _run(step, function, batch)
+            if not self._measure_all:
+                batch = aside.take_dropped(batch)
+            counts["cpu_seconds"] += time.process_time() - begun
+        return aside.lay_back(batch)
+
+
+def _run(step: Step, function: Any, batch: pa.RecordBatch) -> pa.RecordBatch:
+    after = function(batch, **step.settings)
+    if not isinstance(after, pa.RecordBatch) or after.num_rows != batch.num_rows:
+        raise RunError(
+            f"{step.label} returned {getattr(after, 'num_rows', after)!r} rows for {batch.num_rows}; "
+            "a stage returns the rows it was given"
+        )
+    # Words that were cut from another text are of no use.
+    return after if after[read.TEXT].equals(batch[read.TEXT]) else buffers.without_transient(after)
+
+
+class _Aside:
+    """Rows that were dropped, until the others have seen every step."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self._places = np.arange(batch.num_rows)
+        self._parts: list[tuple[buffers.Int64s, pa.RecordBatch]] = []
+
+    def take_dropped(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch without the rows that have a drop reason."""
+        if batch[drop.REASON].null_count == batch.num_rows:
+            return batch
+        gone = batch[drop.REASON].is_valid().to_numpy(zero_copy_only=False)
+        self._parts.append((self._places[gone], buffers.filter_rows(buffers.without_transient(batch), gone)))
+        self._places = self._places[~gone]
+        return buffers.filter_rows(batch, ~gone)
+
+    def lay_back(self, batch: pa.RecordBatch) -> Done:
+        """All rows in their places; `batch` is what is left."""
+        whole = buffers.without_transient(batch)
+        if not self._parts:
+            alive = self.take_dropped(batch)
+            return Done(whole, alive, self._places)
+        names = whole.schema.names
+        parts = [pa.Table.from_batches([part.select([n for n in names if n in part.schema.names])])
+                 for _, part in self._parts]  # fmt: skip
+        order = np.empty(sum(len(places) for places, _ in self._parts) + batch.num_rows, np.int64)
+        order[np.concatenate([self._places, *(places for places, _ in self._parts)])] = np.arange(len(order))
+        rows = pa.concat_tables([pa.Table.from_batches([whole]), *parts], promote_options="default")
+        columns = [buffers.one_chunk(column).take(pa.array(order)) for column in rows.columns]
+        return Done(pa.RecordBatch.from_arrays(columns, schema=rows.schema), batch, self._places)
