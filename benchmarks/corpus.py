@@ -32,6 +32,17 @@ def english(folder: Path, count: int = 4) -> list[Path]:
     return [generate(folder / f"generated-{i}.parquet", i) for i in range(count)]
 
 
+def chinese(folder: Path) -> list[Path]:
+    """The Chinese Parquet shards, and as Parquet in `folder` those that are JSONL.gz; none without the real ones."""
+    converted = []
+    for path in sorted(SHARED.glob("zh/*.jsonl.gz")):
+        with gzip.open(path) as lines:
+            table = pa.Table.from_pylist([orjson.loads(line) for line in lines])
+        converted.append(folder / path.name.replace(".jsonl.gz", ".parquet"))
+        pq.write_table(table, converted[-1], compression="zstd", row_group_size=GROUP_ROWS)
+    return [*sorted(SHARED.glob("zh/*.parquet")), *converted]
+
+
 def everything(folder: Path) -> list[Path]:
     """All English and Chinese shards, of whatever format."""
     return sorted([*SHARED.glob("en/en*"), *SHARED.glob("zh/zh*")]) or english(folder, 6)

@@ -38,7 +38,7 @@ def rows(folder: Path) -> list[Row]:
 def _rows(kind: str, shards: Sequence[Path], folder: Path, text_bytes: int, bars: dict[str, float]) -> list[Row]:
     copies = folder / "copies"
     copies.mkdir(exist_ok=True)
-    runs: dict[str, Run] = {"copy": lambda some: cost(["-m", "benchmarks.copying", kind, copies, *some]).cpu_seconds}
+    runs: dict[str, Run] = {"copy": copy_of(kind, copies)}
     for command in bars:
         runs[command] = _dedup(command, folder / "out", "--workers", "1")
         runs[f"{command} --workers 2"] = _dedup(command, folder / "out", "--workers", "2")
@@ -50,6 +50,11 @@ def _rows(kind: str, shards: Sequence[Path], folder: Path, text_bytes: int, bars
         beside = f"{spent / text_bytes * 1e9:.1f} ns/byte of text{where}"
         found.append(Row(f"dedup {command}, {name}", spent / seconds["copy"], "copies", bars.get(command), beside))
     return found
+
+
+def copy_of(kind: str, folder: Path) -> Run:
+    """Copies of shards into a folder that is there."""
+    return lambda some: cost(["-m", "benchmarks.copying", kind, folder, *some]).cpu_seconds
 
 
 def _dedup(command: str, output: Path, *options: str) -> Run:
