@@ -47,18 +47,30 @@ def _run_options(command: Command) -> Command:
     return functools.reduce(lambda done, option: option(done), reversed(options), command)
 
 
+def _inputs(command: Command) -> Command:
+    """Inputs after -i; the shell writes a glob out, so that more words than one may follow."""
+    words = click.argument("more", nargs=-1, metavar="[INPUT]...")
+    option = click.option(
+        "-i",
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="INPUT",
+        help="Files, folders or globs, instead of the recipe's.",
+    )
+    return words(option(command))
+
+
 @cli.command()
 @click.argument("recipe", type=click.Path())
-@click.option(
-    "-i", "--input", "inputs", multiple=True, metavar="INPUT", help="File, folder or glob, instead of the recipe's."
-)
+@_inputs
 @_run_options
-def run(recipe: str, inputs: tuple[str, ...], output: str | None, **options: Any) -> None:
+def run(recipe: str, inputs: tuple[str, ...], more: tuple[str, ...], output: str | None, **options: Any) -> None:
     """Run a recipe: a .toml file, or the name of one that comes with the package.
 
     Example: dedup run configs/quickstart.toml -i data/sample -o out/first
     """
-    _run(recipe, list(inputs) or None, output, options)
+    _run(recipe, [*inputs, *more] or None, output, options)
 
 
 @cli.command()
@@ -122,9 +134,9 @@ def _run(recipe: Any, inputs: Any, output: str | None, options: dict[str, Any]) 
 
 @cli.command()
 @click.argument("recipe", type=click.Path())
-@click.option("-i", "--input", "inputs", multiple=True, metavar="INPUT", help="Look at these files too.")
+@_inputs
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step.")
-def plan(recipe: str, inputs: tuple[str, ...], changes: tuple[str, ...]) -> None:
+def plan(recipe: str, inputs: tuple[str, ...], more: tuple[str, ...], changes: tuple[str, ...]) -> None:
     """Show what a recipe would do, without reading the data.
 
     Example: dedup plan configs/quickstart.toml
@@ -133,11 +145,12 @@ def plan(recipe: str, inputs: tuple[str, ...], changes: tuple[str, ...]) -> None
     from dedup.plan import describe, make_plan
     from dedup.recipe import load
 
-    loaded = load(recipe, input=list(inputs) or None, changes=changes, fill_output=True)
+    given = [*inputs, *more]
+    loaded = load(recipe, input=given or None, changes=changes, fill_output=True)
     try:
         found = shards.discover(loaded.input)
     except UserError:
-        if inputs:
+        if given:
             raise
         found = []  # the recipe's own input may be on another machine
     click.echo(describe(make_plan(loaded, found)))

@@ -518,3 +518,11 @@ def test_the_version_takes_less_than_a_third_of_a_second() -> None:
         return usage.ru_utime + usage.ru_stime
 
     assert min(seconds() for _ in range(3)) < 0.3  # CPU; the least of three, others may be busy
+
+
+def test_a_glob_that_the_shell_wrote_out_may_follow_i(dedup: Dedup, corpus: Path) -> None:
+    shards = sorted(corpus.iterdir())
+    assert len(shards) > 1
+    many = dedup("plan", "quickstart", "-i", *shards)
+    assert many == dedup("plan", "quickstart", *(word for shard in shards for word in ("-i", shard)))
+    assert f"{len(shards)} shards" in many.out
