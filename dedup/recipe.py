@@ -158,10 +158,13 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
     steps = values.get("step", [])
     if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
         raise RecipeError("step is not a list of tables; begin each step with [[step]]")
-    values["step"] = _with_shared_keep(tuple(_step(number, step) for number, step in enumerate(steps)))
     for item in dataclasses.fields(Recipe):
         if item.name in values:
             _check_type(item.name, values[item.name])
+    values["step"] = _with_shared_keep(tuple(_step(number, step) for number, step in enumerate(steps)))
+    for step in values["step"]:
+        if step.use == "drop.sample":
+            step.settings.setdefault("seed", values.get("seed", Recipe.seed))
     return Recipe(**values, folder=folder)
 
 

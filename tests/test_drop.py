@@ -147,6 +147,13 @@ def test_the_plan_knows_every_reason_that_a_recipe_can_give() -> None:
     assert drop.reasons("segment", {}) == []
 
 
+def test_a_sample_without_a_seed_takes_the_recipes() -> None:
+    steps = [{"use": "drop.sample", "share": 0.5}, {"use": "drop.sample", "share": 0.5, "seed": 7}]
+    for seed, wanted in (({}, [1, 7]), ({"seed": 3}, [3, 7])):
+        recipe = load({"step": steps, "input": "a", "output": "b", **seed})
+        assert [step.settings["seed"] for step in recipe.step] == wanted
+
+
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
