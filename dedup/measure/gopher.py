@@ -120,11 +120,13 @@ def repetition(batch: pa.RecordBatch, *, words: str = "punctuated") -> pa.Record
     if batch.num_rows == 0:
         columns = [pa.array([], field.type) for field in REPETITION_FIELDS]
     else:
-        columns = [*_repeated_lines(batch["text"]), *_repeated_grams(batch["text"], found)]
+        columns, characters = _repeated_lines(batch["text"])
+        columns += _repeated_grams(batch["text"], found, characters)
     return buffers.with_columns(batch, dict(zip(REPETITION_FIELDS, columns, strict=True)))
 
 
-def _repeated_lines(texts: pa.Array) -> list[pa.Array]:
+def _repeated_lines(texts: pa.Array) -> tuple[list[pa.Array], buffers.Int64s]:
+    """The columns, and the code points of each text."""
     from dedup.kernels import repetition as kernels
     from dedup.kernels.utf8 import table_size
 
@@ -139,26 +141,24 @@ def _repeated_lines(texts: pa.Array) -> list[pa.Array]:
         *((kernels.LINE_COPIES, kernels.LINES), (kernels.PARAGRAPH_COPIES, kernels.PARAGRAPHS)),
         *((part, kernels.CHARACTERS) for part in (kernels.LINE_CHARACTERS, kernels.PARAGRAPH_CHARACTERS)),
     )
-    return [buffers.ratio(counts[:, part], counts[:, whole], missing) for part, whole in pairs]
+    columns = [buffers.ratio(counts[:, part], counts[:, whole], missing) for part, whole in pairs]
+    return columns, counts[:, kernels.CHARACTERS]
 
 
-def _repeated_grams(texts: pa.Array, words: segment.Words) -> list[pa.Array]:
-    from dedup.kernels import repetition as kernels
-    from dedup.kernels.utf8 import table_size
+def _repeated_grams(texts: pa.Array, words: segment.Words, characters: buffers.Int64s) -> list[pa.Array]:
+    from dedup.kernels import grams as kernels
 
-    view = buffers.texts(texts)
     most = int(np.diff(words.offsets).max())
-    size = table_size(most)
-    places, grams, slots = np.empty(most, np.int64), np.empty(most, np.uint64), np.empty(most, np.int64)
-    keys, tally = np.empty(size, np.uint64), np.empty(size, np.int32)
+    places, firsts = np.empty(most, np.uint32), np.empty(most, np.uint32)
+    grams, stamps = np.empty(most, np.uint64), np.empty(most, np.uint8)
+    table, sums = np.empty(kernels.table_size(most), np.uint64), np.empty(most + 1, np.int64)
     counts = np.empty((len(texts), kernels.GRAM_COUNTS), np.int64)
     spans = words.offsets, words.hashes, words.base, words.starts, words.ends, words.data
-    kernels.count_grams(*spans, places, grams, slots, keys, tally, counts)
-    characters = np.empty(len(texts), np.int64)
-    kernels.count_characters(view.offsets, view.data, characters)
+    kernels.count_grams(*spans, places, grams, firsts, table, stamps, sums, counts)
     missing = np.diff(words.offsets) == 0
-    if view.valid is not None:
-        missing |= ~view.valid
+    valid = buffers.validity(texts)
+    if valid is not None:
+        missing |= ~valid
     return [buffers.ratio(column, characters, missing | (column < 0)) for column in counts.T]
 
 
