@@ -197,6 +197,13 @@ def test_words_as_a_column_give_what_the_unit_gives(texts: list[str | None]) -> 
     assert rows == measured(*texts)
 
 
+@pytest.mark.parametrize("size", range(50, 70))
+def test_phrases_and_lines_may_lie_across_the_edge_of_a_block_of_64_bytes(size: int) -> None:
+    before = "é" * 20 + "x" * (size - 40)
+    texts = [before + "Lorem Ipsum", before + "lorem ipsum{\nlorem ipsum", before + "\n" + "y" * 200, "lorem ipsu"]
+    assert measured(*texts) == [naive_c4(text) for text in texts]
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize("shard", SHARDS)
 def test_every_measure_of_real_documents_equals_its_twin(shard: str) -> None:

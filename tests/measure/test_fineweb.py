@@ -122,6 +122,13 @@ def test_every_measure_equals_its_twin(batch: list[str | None], short: int) -> N
     assert measured(*batch, short_line_length=short) == [naive_fineweb(text, short) for text in batch]
 
 
+@pytest.mark.parametrize("size", range(60, 68))
+def test_lines_and_texts_may_end_at_the_edge_of_a_block_of_64_bytes(size: int) -> None:
+    line = "x" * (size - 1)
+    texts = [line + ".", line + ".\n", f"{line}.\n{line}.\n{line}。", "é" * size + ".\n" + "é" * size + "."]
+    assert measured(*texts, short_line_length=63) == [naive_fineweb(text, 63) for text in texts]
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize("shard", SHARDS)
 def test_every_measure_of_real_documents_equals_its_twin(shard: str) -> None:
