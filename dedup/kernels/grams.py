@@ -149,8 +149,12 @@ def _sum_sizes(places, count, starts, ends, data, sums):
 
 
 @lean_kernel
-def _first_ones(grams, count, table, firsts):
-    """The number of the first gram that equals gram k into firsts[k]."""
+def first_ones(grams, count, table, firsts):
+    """The number of the first gram that equals gram k into firsts[k]; how much of the table is used.
+
+    grams, firsts   uint64[...], uint32[...]   of which the first `count` are looked at and set
+    table           uint64[table_size(count)]  scratch
+    """
     bits = _bits_for(count)
     shift, mask = np.uint64(64) - bits, (_ONE << bits) - _ONE
     table[: 1 << np.int64(bits)] = 0
@@ -164,6 +168,7 @@ def _first_ones(grams, count, table, firsts):
         found = found if found != 0 else tag | np.uint64(k + 1)
         table[slot] = found
         firsts[k] = (found & mask) - _ONE
+    return np.int64(1) << np.int64(bits)
 
 
 @lean_kernel
@@ -245,8 +250,7 @@ def count_grams(word_offsets, hashes, base, starts, ends, data, places, grams, s
                 out[i, n - FIRST_GRAM] = (_sizes(_PLACE - (best & _PLACE), n, *spans) + n - 1) * (best >> 32)
         if count >= 2:
             _sum_sizes(places, count, *spans, sums)
-            _first_ones(grams, count, table, slots)
+            used = table[: first_ones(grams, count, table, slots)]
             stamps[:count] = 0
-            small = table[: 1 << np.int64(_bits_for(count))]
             for n in range(LAST_TOP + 1, LAST_GRAM + 1):
-                out[i, n - FIRST_GRAM] = _covered(n, places, slots, count, small, stamps, sums)
+                out[i, n - FIRST_GRAM] = _covered(n, places, slots, count, used, stamps, sums)

@@ -1,98 +1,132 @@
-"""Which lines and paragraphs of a text came before in it."""
+"""Which lines and paragraphs of a text came before in it.
+
+A text is walked through in blocks of 64 bytes, from line feed to line feed. Most lines occur once, which their size
+and a few bytes tell: only lines that may be copies are read to be hashed.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from dedup.kernels.block import BLOCK, below, bit_count, block_at, equal, firsts
 from dedup.kernels.compile import lean_kernel
-from dedup.kernels.lines import after_space, before_space, line_end
+from dedup.kernels.grams import first_ones
+from dedup.kernels.lines import after_space, before_space
 from dedup.kernels.token import absorb
-from dedup.kernels.utf8 import characters, hash_bytes
+from dedup.kernels.utf8 import first_bytes, hash_bytes
+from dedup.kernels.word import load8, trailing_zeros
 
 CHARACTERS, LINES, LINE_COPIES, LINE_CHARACTERS, PARAGRAPHS, PARAGRAPH_COPIES, PARAGRAPH_CHARACTERS = range(7)
 LINE_COUNTS = 7
 
-_LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
-_PARAGRAPH_SEED = np.uint64(0x2545F4914F6CDD1D)
+_LINE_FEED = np.uint8(0x0A)
+_ONE = np.uint64(1)
+_HASHED = np.uint32(0xFFFFFFFF)  # of no line: it would need as many before
 
 
 @lean_kernel
-def _table_bits(entries):
-    bits = np.uint64(4)
-    while np.int64(1) << np.int64(bits) < 2 * entries:
-        bits += np.uint64(1)
-    return bits
+def _characters(data, start, end):
+    """Code points of data[start:end]."""
+    count = 0
+    for p in range(start, end, BLOCK):
+        count += bit_count(firsts(block_at(data, p), end - p))
+    return count
 
 
 @lean_kernel
-def _copies(data, hashes, spans, count, table):
-    """(parts that an earlier one equals, their code points) of `count` parts of a text."""
-    bits = _table_bits(count)
-    shift, mask = np.uint64(64) - bits, (np.uint64(1) << bits) - np.uint64(1)
-    table[: 1 << np.int64(bits)] = 0
-    copies = code_points = np.int64(0)
+def _glance(data, start, size):
+    """A number that equal spans have in common, of their size and the bytes at both ends and in the middle."""
+    h = np.uint64(size)
+    if size < 8:
+        return absorb(h, first_bytes(data, np.uint64(start), h)) if size else absorb(h, h)
+    h = absorb(h, load8(data, start))
+    h = absorb(h, load8(data, start + ((size - 8) >> 1)))
+    return absorb(h, load8(data, start + size - 8))
+
+
+@lean_kernel
+def _is_again(data, span, table, mask):
+    """Whether a span is in the table of hashes; it is afterwards."""
+    h = hash_bytes(data, span[0], span[1] - span[0]) | _ONE
+    slot = (h >> _ONE) & mask
+    while table[slot] != 0 and table[slot] != h:
+        slot = (slot + _ONE) & mask
+    found = table[slot] == h
+    table[slot] = h
+    return found
+
+
+@lean_kernel
+def _copies(data, spans, glances, count, table, likes):
+    """(spans that an earlier one equals, their code points) of `count` spans of a text."""
+    copies = code_points = 0
+    size = first_ones(glances, count, table, likes)
+    is_clear = False
     for k in range(count):
-        h = hashes[k]
-        slot = h >> shift
-        while table[slot] != 0 and table[slot] != h:
-            slot = slot + np.uint64(1) & mask
-        if table[slot] == h:
+        like = likes[k]
+        if like == k:
+            continue
+        if not is_clear:
+            table[:size] = 0
+            is_clear = True
+        mask = np.uint64(size - 1)
+        if likes[like] != _HASHED:
+            likes[like] = _HASHED
+            _is_again(data, spans[like], table, mask)
+        if _is_again(data, spans[k], table, mask):
             copies += 1
-            code_points += characters(data, spans[k, 0], spans[k, 1])
-        table[slot] = h
+            code_points += _characters(data, spans[k, 0], spans[k, 1])
     return copies, code_points
 
 
 @lean_kernel
-def count_lines(offsets, data, hashes, spans, table, out):
+def _put(data, start, end, count, spans, glances):
+    """One more span; how many there are."""
+    spans[count, 0], spans[count, 1] = start, end
+    glances[count] = _glance(data, start, end - start)
+    return count + 1
+
+
+@lean_kernel
+def count_lines(offsets, data, spans, glances, table, likes, out):
     """Counts of lines and paragraphs, of those that an earlier one equals, and code points.
 
     offsets, data   int64[n + 1], uint8[...]   text i is data[offsets[i]:offsets[i + 1]], valid UTF-8
-    hashes, spans   uint64[2, k], int64[2, k, 2]   scratch; k at least half the bytes of the longest text, and 2
-    table           uint64[table_size(k)]      scratch
+    spans, glances  int64[2, k, 2], uint64[2, k]   scratch; k at least half the bytes of the longest text, and 2
+    table, likes    uint64[table_size(k)], uint32[k]   scratch
     out             int64[n, LINE_COUNTS]      overwritten
 
-    Lines are parted by one and more line feeds, paragraphs of the stripped text by two and more. A paragraph's hash
-    is one of its lines' hashes, so that no byte is read twice. Twin: tests/measure/test_repetition.py.
+    Lines are parted by one and more line feeds, paragraphs of the stripped text by two and more.
+    Twin: tests/measure/test_repetition.py.
     """
     for i in range(offsets.size - 1):
         begin, end = offsets[i], offsets[i + 1]
+        out[i, :] = 0
+        if begin == end:
+            continue
         first = after_space(data, begin, end)
         last = before_space(data, first, end)
-        lines = paragraphs = np.int64(0)
-        h = _PARAGRAPH_SEED
-        start = paragraph = begin
-        while True:
-            stop = line_end(data, start, end)
-            # A hash of 0 would look like an empty slot.
-            line = hash_bytes(data, start, stop - start) | np.uint64(1)
-            hashes[0, lines] = line
-            spans[0, lines, 0], spans[0, lines, 1] = start, stop
-            lines += 1
-            after = stop
-            while after < end and data[after] == 0x0A:
-                after += 1
-            if stop >= first and start <= last:
-                low, high = max(start, first), min(stop, last)
-                if low == first:
-                    paragraph = first
-                cut = low > start or high < stop
-                h = absorb(h, hash_bytes(data, low, high - low) | np.uint64(1) if cut else line)
-                if after - stop > 1 or after >= last:
-                    hashes[1, paragraphs] = h | np.uint64(1)
-                    spans[1, paragraphs, 0], spans[1, paragraphs, 1] = paragraph, high
-                    paragraphs += 1
-                    h = _PARAGRAPH_SEED
-                    paragraph = after
-                    if after >= last:
-                        last = begin - 1  # nothing but white space follows
-            if after == stop:
-                break
-            start = after
-        out[i, CHARACTERS] = characters(data, begin, end)
-        if begin == end:
-            lines = paragraphs = 0
-        out[i, LINES], out[i, PARAGRAPHS] = lines, paragraphs
-        out[i, LINE_COPIES], out[i, LINE_CHARACTERS] = _copies(data, hashes[0], spans[0], lines, table)
-        found = _copies(data, hashes[1], spans[1], paragraphs, table)
+        characters = lines = paragraphs = 0
+        start, paragraph = begin, first
+        feed_before = begin - 1  # the first one of those that end at `start`
+        for p in range(begin, end, BLOCK):
+            block, size = block_at(data, p), end - p
+            characters += bit_count(firsts(block, size))
+            feeds = equal(block, _LINE_FEED) & below(size)
+            while feeds:
+                feed = p + np.int64(trailing_zeros(feeds))
+                feeds &= feeds - _ONE
+                if feed > start or feed == begin:
+                    lines = _put(data, start, feed, lines, spans[0], glances[0])
+                    feed_before = feed
+                elif first < feed_before and feed < last:
+                    if feed == feed_before + 1:
+                        paragraphs = _put(data, paragraph, feed_before, paragraphs, spans[1], glances[1])
+                    paragraph = feed + 1
+                start = feed + 1
+        lines = _put(data, start, end, lines, spans[0], glances[0])
+        paragraphs = _put(data, paragraph, last, paragraphs, spans[1], glances[1])
+        out[i, CHARACTERS], out[i, LINES], out[i, PARAGRAPHS] = characters, lines, paragraphs
+        out[i, LINE_COPIES], out[i, LINE_CHARACTERS] = _copies(data, spans[0], glances[0], lines, table, likes)
+        found = _copies(data, spans[1], glances[1], paragraphs, table, likes)
         out[i, PARAGRAPH_COPIES], out[i, PARAGRAPH_CHARACTERS] = found

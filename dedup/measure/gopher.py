@@ -128,14 +128,14 @@ def repetition(batch: pa.RecordBatch, *, words: str = "punctuated") -> pa.Record
 def _repeated_lines(texts: pa.Array) -> tuple[list[pa.Array], buffers.Int64s]:
     """The columns, and the code points of each text."""
     from dedup.kernels import repetition as kernels
-    from dedup.kernels.utf8 import table_size
+    from dedup.kernels.grams import table_size
 
     view = buffers.texts(texts)
     counts = np.empty((len(texts), kernels.LINE_COUNTS), np.int64)
     most = int(np.diff(view.offsets).max()) // 2 + 2
-    hashes, spans = np.empty((2, most), np.uint64), np.empty((2, most, 2), np.int64)
-    table = np.empty(table_size(most), np.uint64)
-    kernels.count_lines(view.offsets, view.data, hashes, spans, table, counts)
+    spans, glances = np.empty((2, most, 2), np.int64), np.empty((2, most), np.uint64)
+    table, likes = np.empty(table_size(most), np.uint64), np.empty(most, np.uint32)
+    kernels.count_lines(view.offsets, view.data, spans, glances, table, likes, counts)
     missing = None if view.valid is None else ~view.valid
     pairs = (
         *((kernels.LINE_COPIES, kernels.LINES), (kernels.PARAGRAPH_COPIES, kernels.PARAGRAPHS)),
