@@ -19,13 +19,15 @@ _HOMES = {
     "shingle_hashes": "dedup.arrays",
     "jaccard": "dedup.arrays",
     "DedupError": "dedup.errors",
+    "FilePath": "dedup.io.named",
 }
-__all__ = ["DedupError", "Result", "__version__", "exact_duplicates", "jaccard", "near_duplicates", "run",
+__all__ = ["DedupError", "FilePath", "Result", "__version__", "exact_duplicates", "jaccard", "near_duplicates", "run",
            "shingle_hashes", "signatures"]  # fmt: skip
 
 if TYPE_CHECKING:
     from dedup.arrays import exact_duplicates, jaccard, near_duplicates, shingle_hashes, signatures
     from dedup.errors import DedupError
+    from dedup.io.named import FilePath
     from dedup.runner.driver import run
     from dedup.runner.result import Result
 

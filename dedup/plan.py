@@ -6,9 +6,10 @@ no rows, so that a misspelt stage, parameter, column or setting fails here, nami
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from dedup.io import read
 from dedup.io.shards import Shard
 from dedup.near.params import Bands, Sketch, bands_for, detection
 from dedup.recipe import Recipe, Step, sketch_of
-from dedup.stages import Stage, find
+from dedup.stages import Stage, find, with_files
 
 PROBED_JSONL_SHARDS = 16
 OWN_COLUMNS = ("row", "doc_id", "shard", "duplicate_of", "similarity")  # names that a run's tables use
@@ -40,6 +41,7 @@ class Plan:
     source     the columns read of every shard
     measures   columns that the stages add, with types, in order
     rules      drop reasons that the recipe can give, with the step of each
+    files      the fingerprint of each file that a setting names, by its absolute path
     """
 
     recipe: Recipe
@@ -49,10 +51,12 @@ class Plan:
     measures: tuple[tuple[str, pa.DataType], ...]
     rules: tuple[tuple[int, str], ...]
     warnings: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
     """The plan of a recipe over some shards; RecipeError or UserError for anything that cannot work."""
+    recipe, files = _with_files(recipe)
     passes = _passes(recipe.step)
     columns = _known_columns(shards)
     _require_text(recipe, columns)
@@ -89,7 +93,20 @@ def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
         tuple(measures),
         tuple(_rules(recipe)),
         tuple(_warnings(passes)),
+        files,
     )
+
+
+def _with_files(recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
+    """The recipe with absolute paths of the files that its settings name, and their fingerprints."""
+    steps: list[Step] = []
+    files: dict[str, str] = {}
+    for step in recipe.step:
+        if step.kind == "stage":
+            step, found = with_files(step, recipe.folder)
+            files |= found
+        steps.append(step)
+    return dataclasses.replace(recipe, step=tuple(steps)), files
 
 
 def _passes(steps: Sequence[Step]) -> tuple[Pass, ...]:

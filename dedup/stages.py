@@ -7,21 +7,24 @@ my_rules.py beside the recipe. Settings are its keyword arguments and are checke
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Any
+from types import CodeType, ModuleType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import pyarrow as pa
 import tomli_w
 
 from dedup.errors import RecipeError, UserError, nearest
+from dedup.io.named import FileOrName, FilePath, fingerprint
 from dedup.recipe import Step
 
 Stage = Callable[..., pa.RecordBatch]
@@ -65,17 +68,20 @@ def tell(name: str) -> str:
         raise UserError(f"there is no stage {name!r}; {nearest(name, stages)}")
     function = stages[name]
     settings = list(inspect.signature(function).parameters.values())[1:]
-    lines = [f'use = "{name}"', *(_setting(parameter) for parameter in settings)]
+    paths = file_settings(function)
+    notes = {name: "a path" if hint == FilePath else "may be a path" for name, hint in paths.items()}
+    lines = [f'use = "{name}"', *(_setting(parameter, notes.get(parameter.name, "")) for parameter in settings)]
     return "\n".join([*lines, "", inspect.cleandoc(function.__doc__ or "")])
 
 
-def _setting(parameter: inspect.Parameter) -> str:
+def _setting(parameter: inspect.Parameter, note: str) -> str:
+    note = note and f"; {note}"
     if parameter.kind is inspect.Parameter.VAR_KEYWORD:
         return f"{parameter.name} = ...  # any number"
     if parameter.default is inspect.Parameter.empty:
-        return f"{parameter.name} = ...  # needed"
+        return f"{parameter.name} = ...  # needed{note}"
     if parameter.default is None:
-        return f"# {parameter.name}  (not set)"
+        return f"# {parameter.name}  (not set{note})"
     return f"{parameter.name} = {tomli_w.dumps({'v': parameter.default})[4:].strip()}"
 
 
@@ -146,3 +152,76 @@ def _check_settings(step: Step, function: Stage) -> None:
     missing = [p.name for p in parameters if p.default is inspect.Parameter.empty and p.name not in step.settings]
     if missing:
         raise RecipeError(f"{step.label} needs a value for {missing[0]!r}")
+
+
+# Settings that name files
+
+
+def file_settings(function: Stage) -> dict[str, Any]:
+    """The settings of a stage that may name files, with their types."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    hints = {parameter.name: _type_of(parameter, function) for parameter in parameters}
+    return {name: hint for name, hint in hints.items() if _names_files(hint)}
+
+
+def _type_of(parameter: inspect.Parameter, function: Stage) -> Any:
+    if not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    try:
+        return eval(parameter.annotation, getattr(function, "__globals__", {}))
+    except Exception:  # a name that only type checkers know
+        return None
+
+
+def _names_files(hint: Any) -> bool:
+    return hint in (FilePath, FileOrName) or any(map(_names_files, get_args(hint)))
+
+
+def with_files(step: Step, folder: str) -> tuple[Step, dict[str, str]]:
+    """The step with absolute paths of the files that its settings name, and the fingerprint of each file.
+
+    A file is looked for beside the recipe, else in the current folder; RecipeError where it is missing.
+    """
+    files: dict[str, str] = {}
+
+    def found(setting: str, value: str, kind: Any) -> str:
+        places = [os.path.abspath(os.path.join(place, value)) for place in (folder, ".")]
+        path = next((place for place in places if os.path.exists(place)), None)
+        if path is None or not os.path.isfile(path):
+            if kind == FileOrName:
+                return value
+            raise RecipeError(f"{step.label}: {setting} is {value!r}; {_missing(value, folder, path)}")
+        try:
+            files[path] = fingerprint(path)
+        except OSError as error:
+            raise RecipeError(f"{step.label}: {setting} is {value!r}, which cannot be read: {error.strerror}") from None
+        return path
+
+    hints = file_settings(find(step, folder))
+    settings = {
+        name: _with_paths(value, hints[name], name, found) if name in hints else value
+        for name, value in step.settings.items()
+    }
+    return dataclasses.replace(step, settings=settings), files
+
+
+def _missing(value: str, folder: str, path: str | None) -> str:
+    if path is not None:
+        return "it is a folder, and a file is needed"
+    if os.path.isabs(value):
+        return "there is no such file"
+    beside = f"beside the recipe ({folder}) nor " if os.path.abspath(folder) != os.getcwd() else ""
+    return f"there is no such file {beside}in the current folder"
+
+
+def _with_paths(value: Any, hint: Any, name: str, found: Callable[[str, str, Any], str]) -> Any:
+    """A value of a type, its files replaced by where they were found."""
+    for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+        if isinstance(value, str) and kind in (FilePath, FileOrName):
+            return found(name, value, kind)
+        if isinstance(value, list) and get_origin(kind) is list:
+            (inner,) = get_args(kind)
+            return [_with_paths(item, inner, f"{name}[{i}]", found) for i, item in enumerate(value)]
+        if isinstance(value, dict) and get_origin(kind) is dict:
+            return {key: _with_paths(item, get_args(kind)[1], f"{name}.{key}", found) for key, item in value.items()}
+    return value

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dedup.errors import RecipeError
+from dedup.io.named import version
 
 PREFIX = "__label__"
 # (line with a line feed at its end, how many labels, least probability, "strict") -> (probability, label), best first
@@ -29,8 +30,7 @@ class _File(NamedTuple):
     """A file as it was when it was looked at."""
 
     path: str
-    changed: int
-    size: int
+    version: tuple[int, int]
 
 
 def check(model: str) -> tuple[str, ...]:
@@ -48,8 +48,7 @@ def load(model: str) -> Predict:
 
 
 def _seen(model: str) -> _File:
-    found = Path(model).stat()
-    return _File(model, found.st_mtime_ns, found.st_size)
+    return _File(model, version(model))
 
 
 @functools.lru_cache(maxsize=4)
@@ -73,7 +72,7 @@ def _labels(file: _File) -> tuple[str, ...]:
         raise RecipeError(f"model is {file.path!r}, which is no fastText classifier: {error}") from None
     except (_CutShortError, ValueError):  # a file of no bytes cannot be mapped
         raise RecipeError(
-            f"model is {file.path!r}, which is no whole fastText model: it ends after {file.size:,} bytes; "
+            f"model is {file.path!r}, which is no whole fastText model: it ends after {file.version[1]:,} bytes; "
             "fetch it again"
         ) from None
 

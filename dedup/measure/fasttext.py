@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dedup import buffers, segment
 from dedup.errors import RecipeError, nearest
+from dedup.io.named import FilePath
 from dedup.measure import _fasttext_model
 
 _TAKEN = ("text", "id", "drop_reason")
@@ -20,7 +21,7 @@ _TAKEN = ("text", "id", "drop_reason")
 def fasttext(
     batch: pa.RecordBatch,
     *,
-    model: str,
+    model: FilePath,
     label: str,
     column: str = "fasttext_score",
     words: str | None = None,

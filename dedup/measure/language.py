@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from dedup import buffers
 from dedup.errors import RecipeError, nearest
+from dedup.io.named import FilePath
 from dedup.measure import _fasttext_model
 from dedup.measure._language_codes import language_code
 
@@ -62,7 +63,7 @@ def identify(
     backend: str = "profiles",
     characters: int = 1_000,
     runners_up: int = 0,
-    model: str | None = None,
+    model: FilePath | None = None,
     seed: int = 0,
 ) -> pa.RecordBatch:
     """Add the language and script of each text, with a score.

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 from dedup.errors import RecipeError, nearest
+from dedup.io.named import version
 
 
 def entries(setting: str, value: str | list[str], *, load: bool) -> tuple[str, ...]:
@@ -23,15 +24,14 @@ def entries(setting: str, value: str | list[str], *, load: bool) -> tuple[str, .
             raise RecipeError(f"{setting}: there is no file {value!r}; it is a list of strings or a file of one a line")
         if not load:
             return ()
-        found = path.stat()
-        return _read(setting, path, found.st_mtime_ns, found.st_size)
+        return _read(setting, path, version(path))
     if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
         raise RecipeError(f"{setting} is {value!r}; it is a list of strings or a file of one a line")
     return tuple(stripped for entry in value if (stripped := entry.strip()))
 
 
 @functools.lru_cache(maxsize=64)
-def _read(setting: str, path: Path, changed: int, size: int) -> tuple[str, ...]:
+def _read(setting: str, path: Path, seen: tuple[int, int]) -> tuple[str, ...]:
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:

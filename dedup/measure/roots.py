@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from dedup import buffers, segment
 from dedup.errors import RecipeError
+from dedup.io.named import FilePath
 from dedup.measure import lists
 
 FIELDS = (
@@ -34,8 +35,8 @@ def roots(
     words: str = "tokens",
     character_n: int | None = None,
     word_n: int = 5,
-    stop_words: str | list[str] | None = None,
-    flagged_words: str | list[str] | None = None,
+    stop_words: FilePath | list[str] | None = None,
+    flagged_words: FilePath | list[str] | None = None,
 ) -> pa.RecordBatch:
     """Add what the ROOTS filters look at.
 

@@ -16,12 +16,13 @@ import pyarrow as pa
 
 from dedup import buffers
 from dedup.errors import RecipeError, nearest
+from dedup.io.named import FileOrName, version
 
 COUNT = pa.field("token_count", pa.int64())
 _AT_ONCE = 512  # texts: bounds what the tokenizer's own objects take
 
 
-def tokens(batch: pa.RecordBatch, *, tokenizer: str) -> pa.RecordBatch:
+def tokens(batch: pa.RecordBatch, *, tokenizer: FileOrName) -> pa.RecordBatch:
     """Add how many tokens a text has for a model.
 
     tokenizer   the path of a tokenizer.json, or the name of a tiktoken encoding such as "cl100k_base"
@@ -68,7 +69,8 @@ def _check(tokenizer: str) -> Callable[[list[str]], list[int]]:
 
 
 def _by_file(path: str, texts: list[str]) -> list[int]:
-    return [len(encoded.ids) for encoded in _file(path).encode_batch_fast(texts, add_special_tokens=False)]
+    tokenizer = _file(path, version(path))
+    return [len(encoded.ids) for encoded in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def _by_name(name: str, texts: list[str]) -> list[int]:
@@ -76,7 +78,7 @@ def _by_name(name: str, texts: list[str]) -> list[int]:
 
 
 @functools.cache
-def _file(path: str) -> Any:
+def _file(path: str, seen: tuple[int, int]) -> Any:
     from tokenizers import Tokenizer  # type: ignore[import-not-found, unused-ignore]
 
     try:

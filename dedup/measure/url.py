@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from dedup import buffers
 from dedup.errors import RecipeError, nearest
+from dedup.io.named import FilePath
 from dedup.measure.lists import entries
 
 # Scheme, perhaps a user, host (a name or an IPv6 address in brackets), perhaps a port. A name holds no white space,
@@ -31,9 +32,9 @@ def url(
     batch: pa.RecordBatch,
     *,
     column: str = "url",
-    block_domains: str | list[str] | None = None,
-    block_words: str | list[str] | None = None,
-    block_parts: str | list[str] | None = None,
+    block_domains: FilePath | list[str] | None = None,
+    block_words: FilePath | list[str] | None = None,
+    block_parts: FilePath | list[str] | None = None,
 ) -> pa.RecordBatch:
     """Add what rules for addresses look at.
 

@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from dedup import buffers, segment
 from dedup.errors import RecipeError
+from dedup.io.named import FilePath
 from dedup.measure.lists import entries
 
 
-def words(batch: pa.RecordBatch, *, lists: dict[str, str | list[str]], words: str = "tokens") -> pa.RecordBatch:
+def words(batch: pa.RecordBatch, *, lists: dict[str, FilePath | list[str]], words: str = "tokens") -> pa.RecordBatch:
     """Add how often the words of each list occur.
 
     column                 type     what

@@ -23,7 +23,7 @@ import tomli_w
 import dedup
 from dedup import recipe as recipes
 from dedup.errors import DropLimitError, RunError, UserError
-from dedup.io import files, shards
+from dedup.io import files, named, shards
 from dedup.plan import Plan, make_plan
 from dedup.recipe import Recipe
 from dedup.runner import barrier, progress, scan, tables, write
@@ -64,11 +64,11 @@ def run(
     folder = Path(loaded.output)
     plan = make_plan(loaded, shards.discover(loaded.input))
     _check_inputs_outside(plan, folder)
-    _check_output(folder, loaded)
+    _check_output(folder, plan.recipe)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.locked(folder):
-            _check_output(folder, loaded)  # again: a run that held the lock may have published since
+            _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
             return _Run(plan, folder, limit, keep_work, progress.make(quiet)).run()
     except OSError as error:
         raise RunError(
@@ -105,7 +105,7 @@ class _Run:
     def __init__(self, plan: Plan, folder: Path, limit: int | None, keep_work: bool, show: progress.Show) -> None:
         self.plan, self.folder, self.limit, self.keep_work, self.show = plan, folder, limit, keep_work, show
         self.work = folder / "work"
-        self.environment = environment_key(plan.recipe)
+        self.environment = key_of(environment_key(plan.recipe), plan.files)
         self.begun = time.monotonic()
         self.cpu_begun = _cpu_seconds()
         self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.shards])
@@ -216,6 +216,7 @@ class _Run:
                 earlier = self._earlier(here, scanned, drops)
                 # What barriers drop depends on every shard: so does whatever a later pass makes of it.
                 key = key_of(key, scanned.keys)
+        named.check_unchanged(plan.files)
         return self._publish(scanned, drops, counts)
 
     def _earlier(
