@@ -96,9 +96,15 @@ def filter_rows(batch: pa.RecordBatch, keep: npt.NDArray[np.bool_]) -> pa.Record
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
+OF_INPUT = {b"dedup": b"input"}  # metadata of a field whose column was read, whatever its name begins with
+
+
 def without_transient(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch without columns derived from its texts for stages to share: those that begin with "_", but the row."""
-    kept = [name for name in batch.schema.names if not name.startswith("_") or name == "_row"]
+    """The batch without columns that stages derived from its texts to share them: those that begin with "_".
+
+    The row's number, and columns of the input that begin so (their fields say OF_INPUT), stay.
+    """
+    kept = [f.name for f in batch.schema if f.name[:1] != "_" or f.name == "_row" or f.metadata == OF_INPUT]
     return batch if len(kept) == batch.num_columns else batch.select(kept)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dedup import drop, exact
+from dedup import buffers, drop, exact
 from dedup.errors import DedupError, RecipeError, UserError, nearest
 from dedup.io import read
 from dedup.io.shards import Shard
@@ -192,8 +192,7 @@ def _dry_run(recipe: Recipe, passes: Sequence[Pass], source: read.Source) -> lis
             batch = _dry_stage(step, find(step, recipe.folder), batch)
         for step in one.barriers:
             _check_barrier(step, batch, recipe)
-        kept = [name for name in batch.schema.names if not name.startswith("_") or name == read.ROW]
-        batch = batch.select(kept)
+        batch = buffers.without_transient(batch)
     added = [(field.name, field.type) for field in batch.schema if field.name not in given]
     for name, _ in added:
         if name in OWN_COLUMNS:

@@ -34,7 +34,9 @@ class Source:
         """The schema of a batch."""
         names = [(ROW, pa.int64()), (TEXT, pa.large_string())]
         names += [(ID, pa.large_string())] if self.id is not None else []
-        return pa.schema([*names, *self.further().items()])
+        return pa.schema(
+            [pa.field(name, kind, metadata=buffers.OF_INPUT) for name, kind in (*names, *self.further().items())]
+        )
 
     def further(self) -> dict[str, pa.DataType]:
         """Columns beside text and id; one that is called `id` gives way to the user's id."""

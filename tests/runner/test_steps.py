@@ -40,7 +40,7 @@ TEXTS = [
 def rows_of(*texts: str | None, reasons: list[str | None] | None = None) -> pa.RecordBatch:
     return pa.record_batch({
         "text": pa.array(texts, pa.large_string()),
-        "_row": pa.array(range(len(texts)), pa.int64()),
+        "row": pa.array(range(len(texts)), pa.int64()),
         "drop_reason": pa.array(reasons or [None] * len(texts), pa.string()),
     })  # fmt: skip
 
@@ -65,7 +65,7 @@ def test_a_row_goes_through_the_steps_until_a_rule_drops_it_and_keeps_its_place(
     names = set(done.batch.schema.names)
     wanted = [alone(batch.slice(i, 1)) for i in range(len(rows))]
     assert done.batch.to_pylist() == [{name: row.get(name) for name in done.batch.schema.names} for row in wanted]
-    assert {"text", "_row", "word_count", "c4_sentence_count"} <= names
+    assert {"text", "row", "word_count", "c4_sentence_count"} <= names
     assert not {"_tokens", "_token_starts"} & names
     stays = [i for i, row in enumerate(wanted) if row["drop_reason"] is None]
     assert done.places.tolist() == stays
