@@ -57,6 +57,16 @@ def block_at(typingctx, data, p):
     return types.int64(data, types.int64), codegen
 
 
+def _as_bits(builder, found):
+    """A vector of truths as a uint64.
+
+    The empty assembler keeps LLVM from moving the conversion behind a branch, where it would be one byte by byte
+    (1.4 -> 3.0 ns a byte in one loop).
+    """
+    bits = ir.IntType(BLOCK)
+    return builder.asm(ir.FunctionType(bits, [bits]), "", "=r,0", [builder.bitcast(found, bits)], False)
+
+
 def _number(byte: _Byte) -> int:
     return ord(byte) if isinstance(byte, str) else byte
 
@@ -96,7 +106,7 @@ def begins(*patterns: Sequence[_Byte | tuple[_Byte, _Byte]], fold: bool = False)
                 for k, byte in enumerate(pattern[1:], 1):
                     here = builder.and_(here, holds(k, byte))
                 found = here if found is None else builder.or_(found, here)
-            return builder.bitcast(found, ir.IntType(BLOCK))
+            return _as_bits(builder, found)
 
         return types.uint64(types.int64), codegen
 
@@ -113,7 +123,7 @@ def equal(typingctx, block, byte):
         one = builder.insert_element(ir.Constant(vector, ir.Undefined), arguments[1], ir.Constant(ir.IntType(32), 0))
         places = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK)
         same = builder.icmp_unsigned("==", x, builder.shuffle_vector(one, one, places))
-        return builder.bitcast(same, ir.IntType(BLOCK))
+        return _as_bits(builder, same)
 
     return types.uint64(types.int64, types.uint8), codegen
 
@@ -159,8 +169,9 @@ def below(n):
     return (_ONE << np.uint64(n)) - _ONE if n < BLOCK else ALL
 
 
+NARROW_BREAKS = begins([(0x0A, 0x0D)], [(0x1C, 0x1E)])  # those of ASCII
 _BREAKS = begins([(0x0A, 0x0D)], [(0x1C, 0x1E)], [0xC2, 0x85], [0xE2, 0x80, (0xA8, 0xA9)])
-_NARROW_SPACES = begins([0x20], [(0x09, 0x0D)], [(0x1C, 0x1F)])
+NARROW_SPACES = begins([0x20], [(0x09, 0x0D)], [(0x1C, 0x1F)])  # those of ASCII
 _SPACES_OF_TWO = begins([0xC2, 0x85], [0xC2, 0xA0])
 _SPACES_OF_THREE = begins(
     [0xE1, 0x9A, 0x80], [0xE2, 0x80, (0x80, 0x8A)], [0xE2, 0x80, (0xA8, 0xA9)], [0xE2, 0x80, 0xAF], [0xE2, 0x81, 0x9F],
@@ -177,9 +188,9 @@ def spaces(block, size, into):
     into   the bytes at the block's beginning that belong to white space of the block before
     """
     if _WIDE(block) == 0:
-        return (_NARROW_SPACES(block) | into) & below(size), np.uint64(0)
+        return (NARROW_SPACES(block) | into) & below(size), np.uint64(0)
     two, three = _SPACES_OF_TWO(block), _SPACES_OF_THREE(block)
-    found = _NARROW_SPACES(block) | into | two | two << _ONE | three | three << _ONE | three << _TWO
+    found = NARROW_SPACES(block) | into | two | two << _ONE | three | three << _ONE | three << _TWO
     return found & below(size), two >> np.uint64(63) | three >> np.uint64(63) | three >> np.uint64(62)
 
 

@@ -2,7 +2,7 @@
 
 Numbers for Chinese were published by MAP-NEO, ChineseWebText, llm_corpus_quality and Baidu Qianfan, each for
 units of its own; these columns are what they have in common, and the table says which bound belongs to which.
-Measured on one core: 4.2 ns a byte of Chinese, 7.7 of English (three times the characters), 5.3 of mixed text.
+Measured on one core: 3.1 ns a byte of Chinese, 2.3 of English and of mixed text.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ def _measured(batch: pa.RecordBatch) -> list[pa.Array]:
     view = buffers.texts(batch["text"])
     counts = np.empty((batch.num_rows, kernels.COUNTS), np.int64)
     entropy = np.empty(batch.num_rows)
-    often, seen = np.zeros(0x110000, np.int64), np.empty(0x110000, np.uint32)
-    kernels.count(view.offsets, view.data, category.flags(), _times_log(), often, seen, counts, entropy)
+    often, seen = np.zeros(0x110000, np.uint32), np.empty(0x110000 + 1, np.uint32)
+    lanes, settled = np.zeros((128, 8), np.uint32), np.zeros(128, np.bool_)
+    kernels.count(view.offsets, view.data, category.flags(), _times_log(), often, seen, lanes, settled, counts, entropy)
 
     missing = None if view.valid is None else ~view.valid
     characters = counts[:, kernels.CHARACTERS]

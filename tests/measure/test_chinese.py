@@ -181,6 +181,15 @@ def test_every_measure_equals_its_twin(batch: list[str | None]) -> None:
     assert measured(*batch) == [naive_chinese(text) for text in batch]
 
 
+@pytest.mark.parametrize("before", [0, *range(55, 70)])
+@pytest.mark.parametrize(
+    "piece", ["【一】。\r\n", "二. 三.\u3000四", "更多\u2029", "x" * 90 + ". 五…!", "read more\r\n"]
+)
+def test_every_piece_may_lie_across_the_edge_of_a_block_of_64_bytes(before: int, piece: str) -> None:
+    texts = ["a" * before + piece, "a" * before + piece * 3 + "b." * 9, "b"]
+    assert measured(*texts) == [naive_chinese(text) for text in texts]
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize("shard", SHARDS)
 def test_every_measure_of_real_documents_equals_its_twin(shard: str) -> None:
