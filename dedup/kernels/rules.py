@@ -2,7 +2,7 @@
 
 Line breaks and words are found together, 64 bytes at a time; a rule that costs little is asked first: most lost lines
 are known by the number of their words or by their last character. Lines are those of str.splitlines, white space that
-of str.strip. Measured on one core: C4's rules take 1.5 ns a byte of English, RefinedWeb's 1.5.
+of str.strip. Measured on one core: C4's rules take 1.8 ns a byte of English, RefinedWeb's 2.9.
 """
 
 from __future__ import annotations

@@ -167,6 +167,15 @@ def test_every_shipped_list_is_of_distinct_lower_case_words() -> None:
         assert [word for word in words if word != word.lower()] == [], language
 
 
+@pytest.mark.parametrize("size", [*range(62, 67), *range(126, 131)])
+def test_characters_are_counted_alike_before_and_behind_a_block_of_64_bytes(size: int) -> None:
+    text = ("The cat [12] sat; a Zoo@{z} `" * 5)[:size]
+    for character_n in (1, 3, 10):
+        batch = [text, text + "今", "é" + text, text[:character_n], text[: character_n + 1]]
+        expected = [naive_roots(one, "en", character_n, 5) for one in batch]
+        assert measured(*batch, language="en", character_n=character_n, flagged_words=FLAGGED) == expected
+
+
 PIECES = [
     *["the ", "cat ", "The cat ", "very ", "bad ", "Bad", "a ", "and the ", "x", "aaaa", "12 ", "naïve "],
     *["今天", "天气", "我们", "的", "了", "一个", "、", "。", "𠀀", "ソフト", "สวัสดี", "e\u0301", "\u200d", "😀", "\n"],
