@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.beside import AbsentError
 from benchmarks.table import render
 
-NAMES = ("start", "ratio", "kernels", "fix", "language", "memory", "resume", "datatrove")
+NAMES = ("start", "ratio", "kernels", "fix", "language", "memory", "resume", "datatrove", "refit")
 
 
 def main() -> None:
