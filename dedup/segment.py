@@ -117,7 +117,7 @@ def segment(batch: pa.RecordBatch, *, units: str = "tokens") -> pa.RecordBatch:
 
 def _cut(texts: pa.Array, unit: str) -> tuple[buffers.Int64s, buffers.UInt64s, np.ndarray, np.ndarray]:
     """(offsets, hashes, starts, ends) of the words of texts."""
-    from dedup.kernels import cut, english, token, unicode
+    from dedup.kernels import cut, english, specials, token, unicode
 
     view = buffers.texts(texts)
     text_bytes = int(view.offsets[-1] - view.offsets[0])
@@ -132,6 +132,7 @@ def _cut(texts: pa.Array, unit: str) -> tuple[buffers.Int64s, buffers.UInt64s, n
     elif unit == "whitespace":
         cut.whitespace(view.offsets, view.data, *out)
     else:
-        cut.punctuated(view.offsets, view.data, english.classes(), cut.specials(), *out)
+        recent = np.zeros((cut.RECENT_RUNS, 2), np.uint64)
+        cut.punctuated(view.offsets, view.data, english.classes(), specials.specials(), recent, *out)
     used = int(offsets[-1])
     return offsets, hashes[:used], starts[:used], ends[:used]
