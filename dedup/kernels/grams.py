@@ -46,7 +46,7 @@ def _bits_for(entries):
 
 
 @lean_kernel
-def _size(data, p, size):
+def word_size(data, p, size):
     """Code points of a word."""
     if p + 16 > data.size or size > 16:
         return characters(data, p, p + size)
@@ -61,7 +61,7 @@ def _sizes(first, n, starts, ends, data):
     """Code points of n words."""
     count = np.int64(0)
     for j in range(first, first + n):
-        count += _size(data, np.int64(starts[j]), np.int64(ends[j] - starts[j]))
+        count += word_size(data, np.int64(starts[j]), np.int64(ends[j] - starts[j]))
     return count
 
 
@@ -144,7 +144,7 @@ def _sum_sizes(places, count, starts, ends, data, sums):
             sums[place] = 0
             summed = place
         for j in range(summed, place + LAST_TOP + 1):
-            sums[j + 1] = sums[j] + _size(data, np.int64(starts[j]), np.int64(ends[j] - starts[j]))
+            sums[j + 1] = sums[j] + word_size(data, np.int64(starts[j]), np.int64(ends[j] - starts[j]))
         summed = place + LAST_TOP + 1
 
 

@@ -170,9 +170,9 @@ def _measured(
     view = buffers.texts(texts)
     counts = np.empty((len(texts), kernels.COUNTS), np.int64)
     stops = kernels.strings(stop_words)
-    stamps = np.full(len(stops.offsets), -1, np.int64)
+    seen = np.empty(len(stops.slots), np.uint8)
     spans = words.offsets, words.base, words.starts, words.ends, words.data
-    kernels.count_words(*spans, _kinds(has_signs), stops, stamps, counts)
+    kernels.count_words(*spans, _kinds(has_signs), stops, seen, counts)
     kernels.count_lines(view.offsets, view.data, kernels.strings(bullets), counts)
 
     missing = None if view.valid is None else ~view.valid

@@ -21,6 +21,21 @@ COLUMNS = [field.name for field in gopher.FIELDS]
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 
 
+LONG_AND_SHORT = [
+    "a",
+    "to",
+    "the",
+    "international",
+    "internationally",
+    "internatiönal",
+    "exactly8",
+    "été",
+    "今",
+    "今天",
+]
+LONG_AND_SHORT += ["one-and-twenty-times".replace("-", ""), "𝔘", "?", "—", "。"]
+
+
 def measured(*texts: str | None) -> list[dict[str, Any]]:
     batch = pa.record_batch({"text": pa.array(texts, pa.large_string())})
     return gopher.quality(batch, words="tokens").select(COLUMNS).to_pylist()
@@ -91,6 +106,25 @@ def test_every_measure_of_a_null_text_is_null() -> None:
 def test_a_stop_word_is_counted_once_and_only_as_written() -> None:
     texts = ["the be to of and that have with", "to To TO to", "theory others thé", "with", "x the"]
     assert [row["stop_word_count"] for row in measured(*texts)] == [8, 1, 0, 1, 1]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(LONG_AND_SHORT), max_size=12), max_size=3),
+    st.sets(st.sampled_from(LONG_AND_SHORT)),
+)
+@settings(max_examples=150, deadline=None)
+def test_stop_words_of_any_length_and_script_are_told_apart(rows: list[list[str]], stop_words: set[str]) -> None:
+    lists = pa.array(rows, pa.list_(pa.string()))
+    texts = pa.array([" ".join(row) for row in rows], pa.string())
+    batch = gopher.quality(pa.record_batch({"text": texts, "w": lists}), words="w", stop_words=sorted(stop_words))
+    assert batch["stop_word_count"].to_pylist() == [len(stop_words & set(row)) for row in rows]
+    lengths = [[len(word) for word in row if word.isalnum()] for row in rows]
+    assert batch["mean_word_length"].to_pylist() == [sum(row) / len(row) if row else None for row in lengths]
+
+
+def test_an_ellipsis_ends_a_line_only_where_white_space_alone_follows() -> None:
+    texts = ["a... b\n", "a….\n", "a... \u3000\n", ".", "..", "...", "x\n..", "...\r\n", "a...\u2028b"]
+    assert measured(*texts) == [naive_quality(text) for text in texts]  # and full stops do not join those of the next
 
 
 def test_zero_rows_have_the_schema_of_many() -> None:
