@@ -132,6 +132,8 @@ def test_equal_words_and_only_they_have_equal_hashes(batch: list[str | None]) ->
             "well--or not...yet, as in a+b, 2*3 and 5-6",
             "well | -- | or | not | ... | yet | , | as | in | a+b | , | 2 | * | 3 | and | 5 | - | 6",
         ),
+        ("Mr. and Mrs. Doe, Inc. left.", "Mr. | and | Mrs. | Doe | , | Inc. | left | ."),
+        ("か\u3099\u200bな", "か\u3099 | な"),
         (":')):", ":') | ):"),
         ("Yes,no either/or x=y J.R. e.g.", "Yes | , | no | either | / | or | x | = | y | J.R. | e.g."),
         ("www.a-b.org:80/x http://a.b", "www.a-b.org:80/x | http://a.b"),
