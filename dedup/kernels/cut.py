@@ -30,7 +30,7 @@ _C2S = np.uint64(0xC2C2C2C2C2C2C2C2)
 _E0S = np.uint64(0xE0E0E0E0E0E0E0E0)
 _TWO_LOWEST = np.uint64(0x0303030303030303)
 
-RECENT_RUNS = 8192  # 128 KB; half of them and twice as many are slower, since the table is to stay in the core's cache
+RECENT_RUNS = 8192  # 128 KB, to stay in the core's cache; half and twice as many differ by less than a tenth on English
 _LONGEST_RECENT = np.uint64(64)  # bytes
 _TAG = np.uint64(0xFFFFFF0000000000)
 _BYTE = np.uint64(0xFF)
