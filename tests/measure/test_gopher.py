@@ -26,6 +26,7 @@ LONG_AND_SHORT = [
     "to",
     "the",
     "international",
+    "internationsl",
     "internationally",
     "internatiönal",
     "exactly8",
@@ -33,7 +34,7 @@ LONG_AND_SHORT = [
     "今",
     "今天",
 ]
-LONG_AND_SHORT += ["one-and-twenty-times".replace("-", ""), "𝔘", "?", "—", "。"]
+LONG_AND_SHORT += ["oneandtwentytimes", "𝔘", "?", "—", "。"]
 
 
 def measured(*texts: str | None) -> list[dict[str, Any]]:

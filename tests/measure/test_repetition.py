@@ -65,6 +65,12 @@ def test_empty_lines_count_before_the_first_and_after_the_last_line_feed() -> No
     assert row["duplicate_line_ratio"] == 1 / 3
 
 
+def test_lines_of_one_size_that_differ_between_their_ends_and_their_middle_are_not_copies() -> None:
+    lines = ["x" * 10 + sign + "x" * 40 for sign in "abab"]
+    (row,) = measured("\n\n".join(lines))
+    assert [row[name] for name in COLUMNS[:4]] == [2 / 4, 2 / 4, 102 / 210, 102 / 210]
+
+
 def test_the_most_frequent_pair_counts_each_time_with_the_space_between() -> None:
     (row,) = measured("a b c a b d")
     assert row["top_2_gram_character_ratio"] == 2 * 3 / 11
