@@ -6,7 +6,7 @@ import numpy as np
 
 from dedup.kernels import english
 from dedup.kernels.compile import lean_kernel
-from dedup.kernels.token import _ascii_word_bytes
+from dedup.kernels.token import ascii_word_bytes
 from dedup.kernels.utf8 import char_bytes, characters, code_point
 from dedup.kernels.word import load8
 
@@ -171,7 +171,7 @@ def _is_label(data, a, b, most):
 def _after_letters_and_digits(data, p, b):
     """Where the ASCII letters and digits from p on end, at b the latest."""
     while p + 8 <= data.size:
-        passed = np.int64(_ascii_word_bytes(load8(data, p)))
+        passed = np.int64(ascii_word_bytes(load8(data, p)))
         p += passed
         if passed < 8:
             return min(p, b)

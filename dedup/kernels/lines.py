@@ -13,7 +13,6 @@ from dedup.kernels.utf8 import not_zero, space_bytes
 from dedup.kernels.word import HIGH, SPACES, load8, trailing_zeros
 
 _THREE_HIGHEST = np.uint64(0xE0E0E0E0E0E0E0E0)
-_LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
 _E2S = np.uint64(0xE2E2E2E2E2E2E2E2)
 _ONE, _LAST, _HIGHEST = np.uint64(1), np.uint64(63), np.uint64(1 << 63)
 
@@ -42,20 +41,6 @@ def next_break(data, p, end):
         if c == 0xE2 and p + 2 < end and data[p + 1] == 0x80 and (data[p + 2] == 0xA8 or data[p + 2] == 0xA9):
             return p, 3
         p += 1
-
-
-@lean_kernel
-def line_end(data, p, end):
-    """Where the next line feed is, or the end."""
-    while p + 8 <= data.size and p < end:
-        x = load8(data, p) ^ _LINE_FEEDS
-        found = np.int64(trailing_zeros(~not_zero(x) & HIGH) >> np.uint64(3))
-        p += found
-        if found < 8:
-            return min(p, end)
-    while p < end and data[p] != 0x0A:
-        p += 1
-    return min(p, end)
 
 
 @lean_kernel

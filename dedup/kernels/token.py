@@ -40,7 +40,7 @@ def absorb(h, word):
 
 
 @lean_kernel
-def _ascii_word_bytes(x):
+def ascii_word_bytes(x):
     """How many of the lowest bytes of x are ASCII letters or digits before the first that is not: 0 to 8."""
     t = x & LOW
     lower = t | SPACES
@@ -79,7 +79,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
             if c < np.uint32(0x80):
                 if state != _WORD and can_load and p <= safe:
                     x = load8(data, p)
-                    m = min(_ascii_word_bytes(x), end - p)
+                    m = min(ascii_word_bytes(x), end - p)
                     if m == 0:  # white space and punctuation; anything else in ASCII below is a letter or digit
                         state = np.uint32(0)
                         p += one
@@ -94,7 +94,7 @@ def tokenize(offsets, data, table, hashes, starts, ends, token_offsets):
                             m = np.uint64(0)
                             break
                         x = load8(data, p)
-                        m = min(_ascii_word_bytes(x), end - p)
+                        m = min(ascii_word_bytes(x), end - p)
                     filled = m << np.uint64(3)
                     w = (x | SPACES) & ((one << filled) - one) if m > 0 else np.uint64(0)
                     p += m
