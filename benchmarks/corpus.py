@@ -43,6 +43,11 @@ def chinese(folder: Path) -> list[Path]:
     return [*sorted(SHARED.glob("zh/*.parquet")), *converted]
 
 
+def code() -> list[Path]:
+    """The Parquet shards of source code; none without the real ones."""
+    return sorted(SHARED.glob("code/*.parquet"))
+
+
 def everything(folder: Path) -> list[Path]:
     """All English and Chinese shards, of whatever format."""
     return sorted([*SHARED.glob("en/en*"), *SHARED.glob("zh/zh*")]) or english(folder, 6)

@@ -1,4 +1,4 @@
-"""What each step of web_en and web_zh costs: MB/s of the text it sees, its share of the run, and the run in copies.
+"""What recipes cost in copies, and each step of web_en and web_zh: MB/s of the text it sees, its share of the run.
 
 From a run's own account (report/summary.json), less that of a run on one row group: what starting costs does not
 count. Copies and runs as in `ratio`.
@@ -18,15 +18,19 @@ from benchmarks import corpus, ratio
 from benchmarks.process import cost
 from benchmarks.table import Row
 
-BARS = {"web_en": 9, "web_zh": 10}
+BARS = {"web_en": 9, "web_zh": 10}  # recipes whose parts are shown
+OTHERS = ("c4", "refinedweb", "multilingual", "annotate_only", "dedup_only", "code")
 
 
 def rows(folder: Path) -> list[Row]:
-    """The ratio of each recipe, then its parts; the Chinese recipe only on the real corpus."""
-    found = _rows("web_en", _after_one_group(corpus.english(folder), folder), folder)
+    """The ratio of each recipe, and its parts; other than English recipes only on the real corpora."""
+    english = _after_one_group(corpus.english(folder), folder)
+    shards = dict.fromkeys((*BARS, *OTHERS), english)
     if corpus.is_real():
-        found += _rows("web_zh", _after_one_group(corpus.chinese(folder), folder), folder)
-    return found
+        chinese = corpus.chinese(folder)
+        shards |= {"web_zh": _after_one_group(chinese, folder), "multilingual": [*english[:3], chinese[0]]}
+        shards["code"] = _after_one_group(corpus.code(), folder)
+    return [row for recipe, some in shards.items() for row in _rows(recipe, some, folder)]
 
 
 def _after_one_group(shards: Sequence[Path], folder: Path) -> list[Path]:
@@ -57,8 +61,10 @@ def _rows(recipe: str, shards: Sequence[Path], folder: Path) -> list[Row]:
     less, more = (min(accounts[n], key=lambda account: float(account["cpu_seconds"])) for n in (1, len(shards)))
     size = more["bytes_in"] - less["bytes_in"]
     beside = f"{seconds['run'] / size * 1e9:.1f} ns/byte of text; a copy takes {seconds['copy'] / size * 1e9:.1f}"
-    return [Row(f"dedup run {recipe}", seconds["run"] / seconds["copy"], "copies", BARS[recipe], beside),
-            *_parts(recipe, less, more, seconds["run"])]  # fmt: skip
+    kept = more["documents_kept"] / more["documents_in"]
+    beside += f"; {kept:.1%} of {more['documents_in']:,} documents kept"
+    whole = Row(f"dedup run {recipe}", seconds["run"] / seconds["copy"], "copies", BARS.get(recipe), beside)
+    return [whole, *_parts(recipe, less, more, seconds["run"])] if recipe in BARS else [whole]
 
 
 def _parts(recipe: str, less: dict[str, Any], more: dict[str, Any], whole: float) -> list[Row]:
