@@ -12,7 +12,7 @@ import functools
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -27,6 +27,8 @@ from dedup.buffers import Int64s, frozen
 from dedup.io.decode import BLOCK_BYTES, BrokenShard, Codec, blocks
 
 MAX_RAW_BYTES: Final = 1 << 16
+MAX_LINE_BYTES: Final = 1 << 30  # a text of 500 MB passes, written as \uXXXX too
+MAX_STRANGE_BYTES: Final = 1 << 26  # of a line that begins no object: an archive of zeros is one such line
 MAX_DEPTH: Final = 1000
 GZIP_LEVEL: Final = 6
 ZSTD_LEVEL: Final = 3
@@ -82,6 +84,7 @@ class Parsed(NamedTuple):
 def read_lines(path: str | Path, codec: Codec, block_bytes: int = BLOCK_BYTES) -> Iterator[Lines | Tail]:
     """Whole lines in blocks, and a Tail if the shard breaks off. A byte-order mark is left out.
 
+    It breaks off at a line that is too long to be held, too: what unpacks to terabytes is not read to its end.
     A line that the fault left without its ending counts as whole if it is a JSON object: no proper
     prefix of one is one.
     """
@@ -98,6 +101,10 @@ def read_lines(path: str | Path, codec: Codec, block_bytes: int = BLOCK_BYTES) -
         if block is None:
             break
         cut = block.rfind(b"\n") + 1
+        held = sum(map(len, pending)) + (block.find(b"\n") + 1 if cut else len(block))
+        if held > MAX_STRANGE_BYTES and (too_long := _too_long(_head((*pending, block)), held)):
+            yield Tail(row, offset, too_long, _head((*pending, block)))
+            return
         if not cut:
             pending.append(block)
             continue
@@ -112,6 +119,23 @@ def read_lines(path: str | Path, codec: Codec, block_bytes: int = BLOCK_BYTES) -
         last = _lines(row + 1, last.offset + len(last.data), b"")
     if reason is not None:
         yield Tail(last.first_row, last.offset, reason, last.data[:MAX_RAW_BYTES])
+
+
+def _head(pieces: Sequence[bytes]) -> bytes:
+    """The first 64 KiB of some pieces."""
+    head = b""
+    for piece in pieces:
+        head += piece[: MAX_RAW_BYTES - len(head)]
+        if len(head) == MAX_RAW_BYTES:
+            break
+    return head
+
+
+def _too_long(head: bytes, size: int) -> str | None:
+    """Why a line of so many bytes is not read, None if it is."""
+    if not head.removeprefix(BOM).lstrip().startswith(b"{"):
+        return f"a line of more than {MAX_STRANGE_BYTES >> 20} MiB that begins no object"
+    return f"a line of more than {MAX_LINE_BYTES >> 20} MiB" if size > MAX_LINE_BYTES else None
 
 
 def _lines(row: int, offset: int, data: bytes) -> Lines:

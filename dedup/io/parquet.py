@@ -32,7 +32,10 @@ class Columns(NamedTuple):
 
 def open_file(path: str) -> Any:
     """A ParquetFile; ArrowInvalid or OSError where it is none."""
-    return pq.ParquetFile(path, pre_buffer=False)
+    try:
+        return pq.ParquetFile(path, pre_buffer=False)
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(f"a name in the footer is not UTF-8: {error}") from error
 
 
 def text_fault(schema: pa.Schema, text: str) -> str | None:
@@ -68,29 +71,45 @@ class BrokenGroup(Exception):
 
 
 def read_batches(
-    file: Any, columns: Columns, batch_bytes: int, groups: int | None = None
+    file: Any, columns: Columns, batch_bytes: int, groups: int | None = None, *, whole: bool = False
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """(row of its first row, batch) of the wanted columns as the shard has them; about batch_bytes of text each.
 
     groups   read only so many row groups; BrokenGroup where one cannot be decoded
+    whole    decode the other columns too, so that a group that cannot be written is not begun
     """
     wanted = [path for path in (columns.text, columns.id, *columns.more) if path is not None]
     present = list(dict.fromkeys(path for path in wanted if field_type(file.schema_arrow, path) is not None))
+    others = [name for name in file.schema_arrow.names if name not in present] if whole else []
     row = 0
     for group in range(file.num_row_groups if groups is None else groups):
-        rows = _batch_rows(file.metadata.row_group(group), columns.text, batch_bytes)
-        batches = file.iter_batches(rows, row_groups=[group], columns=present, use_threads=False)
         begun = row
+        try:
+            facts = file.metadata.row_group(group)
+            if others:
+                _check_rows(file.read_row_group(group, columns=others, use_threads=False).num_rows, facts)
+            rows = _batch_rows(facts, columns.text, batch_bytes)
+            batches = file.iter_batches(rows, row_groups=[group], columns=present, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise BrokenGroup(group, begun, one_line(error)) from error
         while True:
             try:
                 batch = next(batches, None)
+                if batch is None:
+                    _check_rows(row - begun, facts)
             except (pa.ArrowException, OSError) as error:
-                raise BrokenGroup(group, begun, str(error).splitlines()[0]) from error
+                raise BrokenGroup(group, begun, one_line(error)) from error
             if batch is None:
                 break
             if batch.num_rows:
                 yield row, batch
                 row += batch.num_rows
+
+
+def _check_rows(rows: int, group: Any) -> None:
+    """ArrowInvalid where a row group holds fewer or more rows than its footer says."""
+    if rows != group.num_rows:
+        raise pa.ArrowInvalid(f"it holds {rows} rows, and the footer says {group.num_rows}")
 
 
 def _batch_rows(group: Any, text: str, batch_bytes: int) -> int:
@@ -108,6 +127,11 @@ def column(batch: pa.RecordBatch | pa.Table, path: str) -> Any:
     return pc.struct_field(batch[name], rest.split("."))
 
 
+def one_line(error: Exception) -> str:
+    """What Arrow says of an error, in one line."""
+    return " ".join(str(error).split())
+
+
 def readable_texts(values: Any) -> tuple[pa.LargeStringArray, npt.NDArray[np.bool_]]:
     """(texts as large_string, True where a text could be read); bytes that are not UTF-8 become null."""
     values = buffers.one_chunk(values)
@@ -122,7 +146,12 @@ def readable_texts(values: Any) -> tuple[pa.LargeStringArray, npt.NDArray[np.boo
             items = [_decoded(value) for value in values.cast(pa.large_binary()).to_pylist()]
             readable = np.array([item is not False for item in items])
             return pa.array([None if item is False else item for item in items], pa.large_string()), readable
-    return buffers.large_strings(values), readable
+    texts = buffers.large_strings(values)
+    try:
+        texts.validate(full=True)  # Arrow reads strings as they stand in the file: 0.1 ns a byte to look
+    except pa.ArrowInvalid:
+        return readable_texts(texts.cast(pa.large_binary()))
+    return texts, readable
 
 
 def _decoded(value: bytes | None) -> str | bool | None:
@@ -135,11 +164,14 @@ def _decoded(value: bytes | None) -> str | bool | None:
 
 
 class GroupWriter:
-    """Writes one table as one row group into a file like `source`."""
+    """Writes one table as one row group into a file like `source`.
 
-    def __init__(self, path: Path, source: Any) -> None:
+    group   of `source` whose codecs are taken: one that can be decoded; None if there is none
+    """
+
+    def __init__(self, path: Path, source: Any, group: int | None) -> None:
         self._schema = source.schema_arrow
-        codecs = _codecs(source.metadata)
+        codecs = _codecs(source.metadata, group)
         levels = {name: {"ZSTD": ZSTD_LEVEL, "GZIP": GZIP_LEVEL}.get(codec) for name, codec in codecs.items()}
         self._writer = pq.ParquetWriter(
             path,
@@ -158,10 +190,11 @@ class GroupWriter:
         self._writer.close()
 
 
-def _codecs(metadata: Any) -> dict[str, str]:
-    if metadata.num_row_groups == 0:
+def _codecs(metadata: Any, number: int | None) -> dict[str, str]:
+    """The codec of each column; of a column chunk with an unknown one, pyarrow would end the process."""
+    if number is None:
         return {metadata.schema.column(i).path: "SNAPPY" for i in range(metadata.num_columns)}
-    group = metadata.row_group(0)
+    group = metadata.row_group(number)
     return {group.column(i).path_in_schema: group.column(i).compression for i in range(group.num_columns)}
 
 

@@ -110,7 +110,7 @@ def _read_parquet(
     try:
         file = parquet.open_file(shard.path)
     except (pa.ArrowException, OSError) as error:
-        yield _shard_fault(source, f"not readable as Parquet ({str(error).splitlines()[0]})")
+        yield _shard_fault(source, f"not readable as Parquet ({parquet.one_line(error)})")
         return
     with file:
         fault = parquet.text_fault(file.schema_arrow, source.text)
@@ -119,7 +119,7 @@ def _read_parquet(
             return
         columns = parquet.Columns(source.text, source.id, tuple(source.more))
         groups = broken.group if broken is not None else None
-        for row, batch in parquet.read_batches(file, columns, batch_bytes, groups):
+        for row, batch in parquet.read_batches(file, columns, batch_bytes, groups, whole=True):
             yield _parquet_chunk(row, batch, source)
     if broken is not None:
         yield _shard_fault(source, f"row group {broken.group} cannot be decoded ({broken.reason})", broken.row)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ SUFFIXES = (
     ".parquet",
     *(f".{name}{codec}" for name in ("jsonl", "json", "ndjson") for codec in ("", ".gz", ".zst")),
 )
+ABSENT = -1  # the mtime_ns of a link that leads nowhere
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Shard:
 
     def check_unchanged(self) -> None:
         """InputChangedError where the file is no longer the one that was planned."""
+        if self.mtime_ns == ABSENT:
+            return
         try:
             now = os.stat(self.path)
         except FileNotFoundError:
@@ -100,18 +104,28 @@ def _is_hidden(name: str) -> bool:
 
 def _walk(folder: str) -> list[str]:
     paths = []
-    for where, folders, names in os.walk(folder):
+    for where, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(f for f in folders if not _is_hidden(f))
         paths += [os.path.join(where, name) for name in sorted(names) if not _is_hidden(name)]
     return paths
 
 
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be listed may hold any number of shards."""
+    raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from error
+
+
 def _describe(number: int, path: str, name: str) -> Shard:
-    stat = os.stat(path)
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return Shard(number, path, name, 0, ABSENT, "unknown", fault=f"cannot be read ({error.strerror})")
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, and cannot be read twice
+        return Shard(number, path, name, 0, found.st_mtime_ns, "unknown", fault="not a regular file")
     kind, codec, fault = sniff(path)
-    if kind == "jsonl" and stat.st_size == 0 and path.endswith(".parquet"):
+    if kind == "jsonl" and found.st_size == 0 and path.endswith(".parquet"):
         kind, fault = "unknown", "not Parquet (it is empty)"
-    return Shard(number, path, name, stat.st_size, stat.st_mtime_ns, kind, codec, fault)
+    return Shard(number, path, name, found.st_size, found.st_mtime_ns, kind, codec, fault)
 
 
 def sniff(path: str | Path) -> tuple[str, Codec, str]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from dedup import buffers
 from dedup.buffers import Int64s, UInt64s
+from dedup.io.files import save_array
 from dedup.near.params import Sketch
 
 SMALL = 64
@@ -136,7 +137,7 @@ class SketchWriter:
     def close(self) -> None:
         """Finish the file and its index."""
         self._file.close()
-        np.save(self._path.with_suffix(".npy"), np.concatenate([np.zeros(0, np.uint8), *self._counts]))
+        save_array(self._path.with_suffix(".npy"), np.concatenate([np.zeros(0, np.uint8), *self._counts]))
 
 
 def record_bytes(counts: npt.NDArray[Any], signature_bytes: int) -> Int64s:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dedup.buffers import Int64s
 from dedup.io import read
 from dedup.io.exchange import partition_bits
+from dedup.io.files import save_array
 from dedup.io.shards import Shard
 from dedup.plan import bands_of
 from dedup.recipe import Step
@@ -104,7 +105,7 @@ def run_barriers(
 def _save_gone(folder: Path, name: str, gone: npt.NDArray[np.bool_]) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.npy"
-    np.save(path, gone)
+    save_array(path, gone)
     return str(path)
 
 

@@ -27,7 +27,7 @@ from dedup.io import files, named, shards
 from dedup.plan import Plan, make_plan
 from dedup.recipe import Recipe
 from dedup.runner import barrier, progress, scan, tables, write
-from dedup.runner.local import Executor, Local, Serial, own_peak_rss_bytes
+from dedup.runner.local import Executor, Local, Serial, one_line, own_peak_rss_bytes
 from dedup.runner.result import Result
 from dedup.runner.task import Task, key_of
 from dedup.stages import user_module
@@ -71,9 +71,7 @@ def run(
             _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
             return _Run(plan, folder, limit, keep_work, progress.make(quiet)).run()
     except OSError as error:
-        raise RunError(
-            f"{error.filename or folder}: {error.strerror or error}; the same command goes on from here"
-        ) from error
+        raise RunError(one_line(error, str(folder))) from error
 
 
 def _check_output(folder: Path, recipe: Recipe) -> None:
@@ -229,7 +227,7 @@ class _Run:
         ):
             path = here / f"gone-{shard.number:05}.npy"
             low, high = np.searchsorted(gone, [base, until])
-            np.save(path, gone[low:high] - base)
+            files.save_array(path, gone[low:high] - base)
             given.append(scan.Earlier(folder, str(path)))
         return given
 

@@ -219,13 +219,17 @@ def guarded(task: Task, progress: Progress) -> dict[str, Any]:
     except DedupError:
         raise
     except OSError as error:
-        raise RunError(
-            f"{error.filename or task.folder}: {error.strerror or error}; the same command goes on from here"
-        ) from error
+        raise RunError(one_line(error, task.folder)) from error
     except MemoryError as error:
         raise RunError(
             f"{task.function}: out of memory; run again with fewer --workers or smaller batch_bytes"
         ) from error
+
+
+def one_line(error: OSError, where: str) -> str:
+    """What a fault of the system is, where, and what to do."""
+    text = " ".join(str(error.strerror or error).split())
+    return f"{error.filename or where}: {text}; the same command goes on from here"
 
 
 def give_back_memory() -> None:

@@ -18,6 +18,7 @@ from dedup import buffers, exact
 from dedup.buffers import Int64s
 from dedup.io import read
 from dedup.io.exchange import read_partition
+from dedup.io.files import save_array
 from dedup.io.shards import Shard
 from dedup.near import match
 from dedup.near import signature as signing
@@ -58,7 +59,7 @@ def group_exact(
         high, low, order, tie, documents = (column[alive] for column in (high, low, order, tie, documents))
     ranks = {"first": [], "last": [~documents]}.get(keep, [order, tie])
     members, firsts = exact.group_firsts(high, low, ranks, documents.astype(np.int64))
-    np.save(folder / "members.npy", np.stack([members, firsts], axis=1))
+    save_array(folder / "members.npy", np.stack([members, firsts], axis=1))
     progress(len(documents), 0)
     return {"members": len(members)}
 
@@ -91,8 +92,8 @@ def find_edges(
         step.settings["threshold"],
         tally,
     )
-    np.save(folder / "pairs.npy", edges.pairs)
-    np.save(folder / "similarity.npy", edges.similarity)
+    save_array(folder / "pairs.npy", edges.pairs)
+    save_array(folder / "similarity.npy", edges.similarity)
     progress(0, 0)
     return asdict(tally) | {"edges": len(edges.pairs)}
 
@@ -112,11 +113,11 @@ def join_components(
     edge_groups = groups[np.searchsorted(members.documents, found.pairs[:, 0])]
     order = np.argsort(edge_groups, kind="stable")
     count = int(groups.max(initial=-1)) + 1
-    np.save(folder / "documents.npy", members.documents)
-    np.save(folder / "groups.npy", groups)
-    np.save(folder / "pairs.npy", found.pairs[order])
-    np.save(folder / "similarity.npy", found.similarity[order])
-    np.save(folder / "edge_offsets.npy", np.searchsorted(edge_groups[order], np.arange(count + 1)))
+    save_array(folder / "documents.npy", members.documents)
+    save_array(folder / "groups.npy", groups)
+    save_array(folder / "pairs.npy", found.pairs[order])
+    save_array(folder / "similarity.npy", found.similarity[order])
+    save_array(folder / "edge_offsets.npy", np.searchsorted(edge_groups[order], np.arange(count + 1)))
     progress(0, 0)
     return {"groups": count, "documents": len(members.documents), "edges": len(found.pairs)}
 
@@ -244,7 +245,7 @@ class _ShingleWriter:
     def close(self) -> None:
         self._flush()
         self._file.close()
-        np.save(self._folder / "index.npy", np.concatenate(self._index))
+        save_array(self._folder / "index.npy", np.concatenate(self._index))
 
 
 def represent(
@@ -273,8 +274,8 @@ def represent(
     found = match.decide(
         documents, ranks, edges, offsets, shingles, threshold=step.settings["threshold"], verify=verify
     )
-    np.save(folder / "dropped.npy", np.stack([found.documents, found.twins], axis=1))
-    np.save(folder / "similarity.npy", found.similarity)
+    save_array(folder / "dropped.npy", np.stack([found.documents, found.twins], axis=1))
+    save_array(folder / "similarity.npy", found.similarity)
     progress(len(documents), 0)
     return {"dropped": len(found.documents)}
 

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from dedup import buffers, drop, exact
 from dedup.io import parquet, read
 from dedup.io.exchange import ExchangeWriter
+from dedup.io.files import save_array
 from dedup.io.shards import Shard
 from dedup.near import match
 from dedup.near import signature as signing
@@ -260,7 +261,7 @@ class _Sinks:
             if sink is not None:
                 sink.close()
         if self._near is not None:
-            np.save(self._folder / "shingles.npy", np.concatenate([np.zeros(0, np.uint32), *self._shingles]))
+            save_array(self._folder / "shingles.npy", np.concatenate([np.zeros(0, np.uint32), *self._shingles]))
 
 
 def _column(batch: pa.RecordBatch, name: str, work: Work) -> pa.Array:

@@ -65,10 +65,14 @@ def run_task(task: Task, progress: Progress) -> dict[str, Any]:
     working.mkdir(parents=True)
     module, _, name = task.function.partition(":")
     begun = time.process_time()
-    counts = getattr(importlib.import_module(module), name)(working, progress, **task.arguments)
-    counts["cpu_seconds"] = time.process_time() - begun
-    files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(working.iterdir())}
-    (working / DONE).write_text(json.dumps({"key": task.key, "counts": counts, "files": files}))
+    try:
+        counts = getattr(importlib.import_module(module), name)(working, progress, **task.arguments)
+        counts["cpu_seconds"] = time.process_time() - begun
+        files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(working.iterdir())}
+        (working / DONE).write_text(json.dumps({"key": task.key, "counts": counts, "files": files}))
+    except BaseException:
+        shutil.rmtree(working, ignore_errors=True)  # where the disk is full, room is what is wanted
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(working, folder)
     return dict(counts)

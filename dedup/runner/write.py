@@ -170,18 +170,19 @@ def _write_parquet(
 ) -> Dropped:
     """Write kept rows of a Parquet shard; yields (documents, texts) of those dropped."""
     with parquet.open_file(shard.path) as file:
-        writer = parquet.GroupWriter(path, file)
+        writer: parquet.GroupWriter | None = None
         first_row = 0
         for group in range(file.num_row_groups):
             first = int(np.searchsorted(split.rows, first_row))
             count = file.metadata.row_group(group).num_rows
             last = int(np.searchsorted(split.rows, first_row + count))
-            if first < last:
+            if first < last:  # the scan has decoded it
                 table = file.read_row_group(group, use_threads=False)
+                writer = writer or parquet.GroupWriter(path, file, group)
                 yield from _split_group(table, writer, split, source, first_row, first, last, counts)
             progress(last - first, file.metadata.row_group(group).total_byte_size)
             first_row += count
-        writer.close()
+        (writer or parquet.GroupWriter(path, file, None)).close()
 
 
 def _split_group(
