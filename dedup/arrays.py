@@ -11,7 +11,7 @@ import pyarrow as pa
 from dedup import buffers, exact
 from dedup.buffers import Int64s, UInt64s
 from dedup.errors import UserError
-from dedup.near import match
+from dedup.near import edges, match
 from dedup.near import signature as signing
 from dedup.near.params import Sketch, bands_for
 
@@ -133,21 +133,21 @@ def _near(
         match.with_documents(match.band_rows(part, 0, bands), at)
         for at, part in _segments(sketches, match.SEGMENT_DOCUMENTS)
     ]
-    edges = match.find_edges(
+    found = edges.find_edges(
         np.concatenate([np.empty(0, np.uint64), *rows]),
         lambda some: _rows(sketches, some),
         bands,
         threshold,
-        match.Tally(),
+        edges.Tally(),
     )
-    members = match.components(edges.pairs).documents
+    members = match.components(found.pairs).documents
     subset = [np.concatenate([tokens[offsets[i] : offsets[i + 1]] for i in members] or [tokens[:0]])]
     bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(offsets)[members])])
     sets = signing.shingle_sets(bounds, subset[0], settings)
-    found = match.decide(
-        members, [rank[documents[members]] for rank in ranks], edges, *sets, threshold=threshold, verify=True
+    gone = match.decide(
+        members, [rank[documents[members]] for rank in ranks], found, *sets, threshold=threshold, verify=True
     )
-    return match.Decisions(documents[found.documents], documents[found.twins], found.similarity)
+    return match.Decisions(documents[gone.documents], documents[gone.twins], gone.similarity)
 
 
 def _rows(sketches: signing.Sketches, rows: Int64s) -> signing.Sketches:

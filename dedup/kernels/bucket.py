@@ -87,65 +87,115 @@ def similarity_at_least(signatures, small, counts, i, j, threshold, least_equal)
 
 
 @kernel
+def _is_first_meeting(a, b, key, shift, band, bands, rows):
+    """(whether the bucket of this key is of the first band that two signatures share, the band of the bucket).
+
+    band   the band of the bucket, -1 as long as no pair has shown it
+    """
+    shared = _first_shared_band(a, b, bands, rows)
+    if shared < 0:
+        return False, band
+    if shared != band:
+        # Met before in another band, or the first true pair of this bucket.
+        if (band_key(a, shared, rows) >> shift) & np.uint64(0xFFFFFFFF) != key:
+            return False, band
+        band = shared
+    return True, band
+
+
+@kernel
 def compare_buckets(
-    exchange, bounds, local, signatures, small, counts, shift, bands, rows, threshold, least_equal, cap,
-    state, leaders, pairs, similarity, tally,
+    exchange, bounds, base, local, signatures, small, counts, shift, bands, rows, threshold, least_equal, state, pairs,
+    similarity, tally,
 ):  # fmt: skip
     """Write the edges of some buckets to `pairs`; returns their number. Call again until state[0] is len(bounds).
 
     exchange     uint64[...]   sorted rows, key << 32 | document
     bounds       int64[m, 2]   the buckets within it
-    local        int64[...]    row of signatures of exchange[bounds[0, 0] + i]
+    local        int64[...]    row of signatures of exchange[base + i]
     signatures   uint16 or uint32[n, K];  small uint64[n, SMALL];  counts int32[n]
     shift        uint64        bits shift to shift + 31 of a full key are the key of an exchange row
     least_equal  int64         slots that must agree for an edge
-    cap          int64         over it, members are compared with the first unlike members ("leaders") only
-    state        int64[3]      in and out: bucket and member to go on with, leaders of that bucket; zeros at first
-    leaders      int64[l]      in and out
-    pairs        uint32[p, 2], similarity float64[p]   out: documents, smaller first; p at least cap, at least l
-    tally        int64[3]      in and out: pairs compared, pairs not compared, buckets over cap
+    state        int64[2]      in and out: bucket and member to go on with; zeros at first
+    pairs        uint32[p, 2], similarity float64[p]   out: documents, smaller first; p at least the largest bucket
+    tally        int64[1]      in and out: pairs compared
     """
     n = 0
     low = np.uint64(0xFFFFFFFF)
-    base = bounds[0, 0]
     while state[0] < bounds.shape[0]:
         begin, end = bounds[state[0], 0], bounds[state[0], 1]
         key = exchange[begin] >> np.uint64(32)
-        band = -1  # the band this bucket is of, once a pair has shown it
-        large = end - begin > cap
-        if large and state[1] == 0:
-            tally[2] += 1
+        band = -1
         for x in range(begin + state[1], end):
-            if n + (state[2] if large else end - x) > pairs.shape[0]:
+            if n + end - x > pairs.shape[0]:
                 state[1] = x - begin
                 return n
             i = local[x - base]
-            met = False
-            for y in range(0 if large else x + 1, state[2] if large else end):
-                other = leaders[y] if large else y
-                j = local[other - base]
-                if not large:
-                    shared = _first_shared_band(signatures[i], signatures[j], bands, rows)
-                    if shared < 0:
-                        continue
-                    if shared != band:
-                        # Met before in another band, or the first true pair of this bucket.
-                        if (band_key(signatures[i], shared, rows) >> shift) & low != key:
-                            continue
-                        band = shared
+            for y in range(x + 1, end):
+                j = local[y - base]
+                first, band = _is_first_meeting(signatures[i], signatures[j], key, shift, band, bands, rows)
+                if not first:
+                    continue
                 tally[0] += 1
                 s = similarity_at_least(signatures, small, counts, i, j, threshold, least_equal)
                 if s >= 0.0:
-                    met = True
-                    a, b = exchange[x] & low, exchange[other] & low
-                    pairs[n, 0], pairs[n, 1] = np.uint32(min(a, b)), np.uint32(max(a, b))
+                    pairs[n, 0], pairs[n, 1] = np.uint32(exchange[x] & low), np.uint32(exchange[y] & low)
                     similarity[n] = s
                     n += 1
-            if large:
-                tally[1] += x - begin - state[2]
-                if not met and state[2] < leaders.size:
-                    leaders[state[2]] = x
-                    state[2] += 1
         state[0] += 1
-        state[1] = state[2] = 0
+        state[1] = 0
+    return n
+
+
+@kernel
+def compare_pairs(
+    found, signatures, small, counts, key, shift, bands, rows, threshold, least_equal, is_edge, similarity
+):  # fmt: skip
+    """Compare some pairs of one bucket in full.
+
+    found       int64[m, 2]   rows of signatures
+    key         uint64        of the bucket, as in an exchange row
+    is_edge     bool[m]       out: meets here first and passes
+    similarity  float64[m]    out, where is_edge
+    """
+    band = -1
+    for e in range(found.shape[0]):
+        i, j = found[e, 0], found[e, 1]
+        is_edge[e], band = _is_first_meeting(signatures[i], signatures[j], key, shift, band, bands, rows)
+        if is_edge[e]:
+            similarity[e] = similarity_at_least(signatures, small, counts, i, j, threshold, least_equal)
+            is_edge[e] = similarity[e] >= 0.0
+
+
+@kernel
+def compare_with_leaders(signatures, small, counts, threshold, least_equal, state, leaders, found, similarity):
+    """Compare members of a bucket with its leaders, the first of it that are unlike each other; edges, their number.
+
+    signatures, small, counts   the leaders so far, room for more, then members from len(leaders) on
+    state        int64[3]       in and out: the member to go on with, leaders, pairs compared
+    leaders      int64[l]       in and out: the row of each new leader
+    found        int64[p, 2]    out: row of the member and number of the leader; p at least l
+    similarity   float64[p]     out
+    """
+    n = 0
+    while state[0] < signatures.shape[0]:
+        i = state[0]
+        if n + state[1] > found.shape[0]:
+            return n
+        met = False
+        for leader in range(state[1]):
+            s = similarity_at_least(signatures, small, counts, i, leader, threshold, least_equal)
+            if s >= 0.0:
+                met = True
+                found[n, 0], found[n, 1] = i, leader
+                similarity[n] = s
+                n += 1
+        state[2] += state[1]
+        if not met and state[1] < leaders.size:
+            signatures[state[1]] = signatures[i]
+            small[state[1]] = small[i]
+            counts[state[1]] = counts[i]
+            leaders[state[1]] = i
+            state[1] += 1
+        state[0] += 1
     return n

@@ -20,6 +20,7 @@ from dedup.io import read
 from dedup.io.exchange import read_partition
 from dedup.io.files import save_array
 from dedup.io.shards import Shard
+from dedup.near import edges as bucket_edges
 from dedup.near import match
 from dedup.near import signature as signing
 from dedup.plan import bands_of
@@ -84,8 +85,8 @@ def find_edges(
             numbered = match.with_documents(part.columns[0], base + part.document_base)
             rows.append(numbered[~dropped[(numbered & np.uint64(0xFFFFFFFF)).astype(np.int64)]])
     paths = [Path(scan, "sketches.bin") for scan in scans]
-    tally = match.Tally()
-    edges = match.find_edges(
+    tally = bucket_edges.Tally()
+    edges = bucket_edges.find_edges(
         np.concatenate(rows),
         lambda documents: signing.read_sketches(paths, np.array(bases), documents, settings),
         bands,
@@ -106,8 +107,8 @@ def join_components(
     documents.npy int64[n] ascending, groups.npy int64[n]; pairs.npy, similarity.npy sorted by group,
     edge_offsets.npy int64[groups + 1]
     """
-    parts = [match.Edges(np.load(Path(e, "pairs.npy")), np.load(Path(e, "similarity.npy"))) for e in edges]
-    found = match.distinct_edges(parts)
+    parts = [bucket_edges.Edges(np.load(Path(e, "pairs.npy")), np.load(Path(e, "similarity.npy"))) for e in edges]
+    found = bucket_edges.distinct_edges(parts)
     members = match.components(found.pairs)
     groups = _grouped(members, _shingle_counts(members.documents, scans, bases))
     edge_groups = groups[np.searchsorted(members.documents, found.pairs[:, 0])]
@@ -264,7 +265,7 @@ def represent(
     documents = np.load(Path(joined, "documents.npy"))[np.load(Path(joined, "groups.npy")) == group]
     begin, end = np.load(Path(joined, "edge_offsets.npy"))[group : group + 2]
     pairs = np.load(Path(joined, "pairs.npy"), mmap_mode="r")[begin:end]
-    edges = match.Edges(np.array(pairs), np.load(Path(joined, "similarity.npy"), mmap_mode="r")[begin:end])
+    edges = bucket_edges.Edges(np.array(pairs), np.load(Path(joined, "similarity.npy"), mmap_mode="r")[begin:end])
     verify = step.settings["verify"] == "exact"
     if verify:
         offsets, shingles = _read_shingles(documents, fetched, group)

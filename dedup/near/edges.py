@@ -1,0 +1,284 @@
+"""Band keys to edges: which documents of a bucket are worth an exact comparison (design 6.5).
+
+Most buckets are small, and their pairs are compared one by one. In a large one all pairs first pass a lower bound of
+what they differ in, by bit planes, which costs a tenth. What is found is the same: documents that share a band
+and whose estimate passes. Only a bucket beyond what is affordable, or one in which nearly all are alike, is
+compared with a few leaders instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dedup.buffers import Int64s, UInt64s
+from dedup.near.params import Bands
+from dedup.near.signature import SMALL, Sketches
+
+DOCUMENT_BITS = 20  # of an exchange row; a segment has at most 2^20 documents
+SLICED_FROM = 256  # members: a smaller bucket is done before planes are made
+BUCKET_CAP = 200_000  # members; all pairs of so many take a minute or two
+DENSE_FROM, DENSE_EDGES = (
+    20_000,
+    64,
+)  # members; edges a member. 100,000 copies with a word changed are 5 thousand million
+LEADERS = 64  # of a bucket that is not compared as a whole
+CHUNK_MEMBERS = 1 << 15  # bucket members whose signatures are in memory at once: 32 MiB at 256 slots
+PART = 1 << 13  # documents loaded at once to be cut into planes
+SLAB = CHUNK_MEMBERS // 2  # members compared with as many before what passes is loaded
+EDGE_BUFFER = 1 << 20
+
+Load = Callable[[Int64s], Sketches]  # sketches of ascending documents
+
+
+class Edges(NamedTuple):
+    """Pairs worth an exact comparison: uint32[m, 2] documents, smaller first, and their similarity so far."""
+
+    pairs: npt.NDArray[np.uint32]
+    similarity: npt.NDArray[np.float64]
+
+
+@dataclass
+class Tally:
+    """What was done in buckets: pairs compared, pairs left out, buckets compared with leaders only.
+
+    Of a small bucket a pair counts that meets there first; of a large one every pair.
+    """
+
+    compared: int = 0
+    skipped: int = 0
+    capped_buckets: int = 0
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What makes a pair of one bucket an edge; key as in an exchange row."""
+
+    bands: Bands
+    threshold: float
+
+    @property
+    def numbers(self) -> tuple[int, int, float, int]:
+        """As kernels take them."""
+        return self.bands.bands, self.bands.rows, self.threshold, self.bands.least_equal
+
+
+def find_edges(rows: UInt64s, load: Load, bands: Bands, threshold: float, tally: Tally) -> Edges:
+    """Edges among the documents of one partition.
+
+    rows   uint64[n]   key << 32 | document, in any order
+    """
+    from dedup.kernels import bucket as kernels
+
+    rule = _Rule(bands, threshold)
+    rows = np.sort(rows)
+    bounds = np.empty((len(rows) // 2 + 1, 2), np.int64)
+    bounds = bounds[: kernels.bucket_bounds(rows, bounds)]
+    rows = kernels.only_buckets(rows, bounds)  # nine of ten rows share their key with no other
+    found: list[Edges] = []
+    for chunk in _chunks(bounds):
+        members = _documents(rows[chunk[0, 0] : chunk[-1, 1]])
+        if len(members) > CHUNK_MEMBERS:
+            found += _compare_large(_key(rows, chunk[0]), members, load, rule, tally)
+            continue
+        documents, local = np.unique(members, return_inverse=True)
+        sketches = load(documents)
+        large = chunk[:, 1] - chunk[:, 0] >= SLICED_FROM
+        found += _compare_small(rows, chunk[~large], chunk[0, 0], local, sketches, rule, tally)
+        for bound in chunk[large]:
+            some = _documents(rows[bound[0] : bound[1]])
+            found += _compare_large(_key(rows, bound), some, _within(documents, sketches), rule, tally)
+    return distinct_edges(found)
+
+
+def distinct_edges(parts: list[Edges]) -> Edges:
+    """All edges once, by smaller then larger document."""
+    pairs = np.concatenate([np.empty((0, 2), np.uint32), *(part.pairs for part in parts)])
+    similarity = np.concatenate([np.empty(0), *(part.similarity for part in parts)])
+    packed = pairs[:, 0].astype(np.uint64) << np.uint64(32) | pairs[:, 1]
+    _, first = np.unique(packed, return_index=True)
+    return Edges(pairs[first], similarity[first])
+
+
+def _chunks(bounds: Int64s) -> Iterator[Int64s]:
+    """Buckets of at most CHUNK_MEMBERS together, or one of more."""
+    ends = np.cumsum(bounds[:, 1] - bounds[:, 0])
+    at = 0
+    while at < len(bounds):
+        until = int(np.searchsorted(ends, (ends[at - 1] if at else 0) + CHUNK_MEMBERS, "right"))
+        yield bounds[at : max(until, at + 1)]
+        at = max(until, at + 1)
+
+
+def _documents(rows: UInt64s) -> Int64s:
+    return (rows & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def _key(rows: UInt64s, bound: Int64s) -> np.uint64:
+    return np.uint64(rows[bound[0]] >> np.uint64(32))
+
+
+def _within(documents: Int64s, sketches: Sketches) -> Load:
+    """Sketches in memory as something that loads them."""
+
+    def load(some: Int64s) -> Sketches:
+        at = np.searchsorted(documents, some)
+        return Sketches(sketches.signatures[at], sketches.small[at], sketches.counts[at])
+
+    return load
+
+
+def _compare_small(
+    rows: UInt64s, bounds: Int64s, first: int, local: Int64s, sketches: Sketches, rule: _Rule, tally: Tally
+) -> Iterator[Edges]:
+    """Edges of some buckets, pair by pair; local is the row of sketches of rows[first], rows[first + 1], ..."""
+    from dedup.kernels import bucket as kernels
+
+    pairs, similarity = np.empty((EDGE_BUFFER, 2), np.uint32), np.empty(EDGE_BUFFER)
+    state, compared = np.zeros(2, np.int64), np.zeros(1, np.int64)
+    while state[0] < len(bounds):
+        n = kernels.compare_buckets(
+            rows, bounds, first, local, *sketches, np.uint64(DOCUMENT_BITS), *rule.numbers, state, pairs, similarity,
+            compared,
+        )  # fmt: skip
+        yield Edges(pairs[:n].copy(), similarity[:n].copy())
+    tally.compared += int(compared[0])
+
+
+def _compare_large(key: np.uint64, members: Int64s, load: Load, rule: _Rule, tally: Tally) -> list[Edges]:
+    """Edges of one bucket: among all its members, or with its leaders where these are too many."""
+    n = len(members)
+    found: list[Edges] = []
+    if n <= BUCKET_CAP:
+        for edges in _compare_all(key, members, load, rule):
+            found.append(edges)
+            if n > DENSE_FROM and sum(len(part.pairs) for part in found) > DENSE_EDGES * n:
+                break
+        else:
+            tally.compared += n * (n - 1) // 2
+            return found
+    found, compared = _compare_with_leaders(members, load, rule)
+    tally.compared += compared
+    tally.skipped += n * (n - 1) // 2 - compared
+    tally.capped_buckets += 1
+    return found
+
+
+def _compare_all(key: np.uint64, members: Int64s, load: Load, rule: _Rule) -> Iterator[Edges]:
+    """Edges among all members of one bucket; holds 128 bytes a member at 256 slots, twice for those of few shingles."""
+    from dedup.kernels.planes import TILE, alike
+
+    found, scratch = np.empty((EDGE_BUFFER, 2), np.uint32), np.empty(TILE, np.int64)
+    members, *planes = _planes(members, load, rule)
+    for one in planes:
+        for a, b in one.slabs():
+            a_end, b_end = min(a + SLAB, len(members)), min(b + SLAB, len(one.allowed))
+            state = np.array([b, a])
+            while state[0] < b_end:
+                size = alike(one.planes, one.allowed, a, a_end, b_end, state, scratch, found)
+                if size:
+                    yield _compare_pairs(key, members, found[:size], load, rule)
+
+
+class _Planes(NamedTuple):
+    """Planes in which pairs of members may differ so much together, of the members from `first` on with all before."""
+
+    planes: UInt64s
+    allowed: Int64s
+    first: int
+
+    def slabs(self) -> Iterator[tuple[int, int]]:
+        """Where two stretches begin, the one of all members up to the other."""
+        for b in range(self.first, len(self.allowed), SLAB):
+            for a in range(0, min(b + SLAB, len(self.allowed)), SLAB):
+                yield a, b
+
+
+def _planes(members: Int64s, load: Load, rule: _Rule) -> tuple[Int64s, _Planes, _Planes]:
+    """Members, those of few shingles first, which are compared exactly; the planes of these, and those of all."""
+    from dedup.kernels.planes import PLANES, UNIT, slice_sets, slice_signatures
+
+    n = len(members)
+    counts = np.empty(n, np.int32)
+    for begin in range(0, n, PART):
+        some = load(members[begin : begin + PART])
+        if begin == 0:
+            slots = some.signatures.shape[1]
+            # Memory that is never written is never there: where no document has few shingles, the sets cost nothing.
+            signs, sets = (np.zeros((PLANES * -(-slots // 64), n), np.uint64) for _ in range(2))
+        slice_signatures(some.signatures, begin, signs)
+        slice_sets(some.small, some.counts, begin, sets)
+        counts[begin : begin + PART] = some.counts
+    order = np.argsort(counts >= SMALL, kind="stable")
+    few = int(np.count_nonzero(counts < SMALL))
+    if 0 < few < n:
+        for plane in signs:
+            plane[:] = plane[order]
+    # J >= t of two sets: they differ in at most (1 - t) / (1 + t) of the sum of their sizes. One up for rounding.
+    share = (1 - rule.threshold) / (1 + rule.threshold) * UNIT
+    by_set = (counts[order[:few]] * share).astype(np.int64) + 1
+    by_sign = np.full(n, (slots - rule.bands.least_equal) * UNIT // 2)
+    return members[order], _Planes(sets[:, order[:few]], by_set, 0), _Planes(signs, by_sign, few)
+
+
+def _compare_pairs(key: np.uint64, members: Int64s, found: npt.NDArray[np.uint32], load: Load, rule: _Rule) -> Edges:
+    """Those of some pairs, places among members, that are edges."""
+    from dedup.kernels import bucket as kernels
+
+    is_met = np.zeros(len(members), np.bool_)
+    is_met[found] = True
+    met = np.flatnonzero(is_met)
+    met = met[np.argsort(members[met])]
+    row = np.empty(len(members), np.int64)
+    row[met] = np.arange(len(met))
+    is_edge, similarity = np.empty(len(found), np.bool_), np.empty(len(found))
+    kernels.compare_pairs(
+        row[found], *load(members[met]), key, np.uint64(DOCUMENT_BITS), *rule.numbers, is_edge, similarity
+    )
+    return Edges(np.sort(members[found[is_edge]].astype(np.uint32), axis=1), similarity[is_edge])
+
+
+def _compare_with_leaders(members: Int64s, load: Load, rule: _Rule) -> tuple[list[Edges], int]:
+    """Edges of members with the first of them that are unlike each other, and how many pairs were compared."""
+    from dedup.kernels import bucket as kernels
+
+    edges: list[Edges] = []
+    leaders = np.empty(LEADERS, np.int64)  # documents
+    found, similarity = np.empty((EDGE_BUFFER, 2), np.int64), np.empty(EDGE_BUFFER)
+    count = compared = 0
+    head = load(members[:0])
+    for begin in range(0, len(members), PART):
+        part = members[begin : begin + PART]
+        state, new = np.array([LEADERS, count, 0]), np.empty(LEADERS, np.int64)
+        both = _behind_leaders(head, load(part))
+        while state[0] < LEADERS + len(part):
+            n = kernels.compare_with_leaders(
+                both.signatures, both.small, both.counts, rule.threshold, rule.bands.least_equal, state, new, found,
+                similarity,
+            )  # fmt: skip
+            leaders[count : state[1]] = part[new[count : state[1]] - LEADERS]
+            count = int(state[1])
+            pairs = np.stack([leaders[found[:n, 1]], part[found[:n, 0] - LEADERS]], axis=1)
+            edges.append(Edges(pairs.astype(np.uint32), similarity[:n].copy()))
+        compared += int(state[2])
+        head = Sketches(both.signatures[:LEADERS], both.small[:LEADERS], both.counts[:LEADERS])
+    return edges, compared
+
+
+def _behind_leaders(head: Sketches, members: Sketches) -> Sketches:
+    """Rows of leaders, LEADERS of them whether taken or not, then rows of members."""
+    taken = len(head.counts)
+    columns = []
+    for first, more in (
+        (head.signatures, members.signatures),
+        (head.small, members.small),
+        (head.counts, members.counts),
+    ):
+        both = np.zeros((LEADERS + len(more), *more.shape[1:]), more.dtype)
+        both[:taken], both[LEADERS:] = first, more
+        columns.append(both)
+    return Sketches(*columns)
