@@ -39,7 +39,8 @@ def _run_options(command: Command) -> Command:
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step."
         ),
         click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: one a core."),
-        click.option("--executor", type=click.Choice(["serial", "local"]), help="Where tasks run."),
+        click.option("--executor", type=click.Choice(["serial", "local", "ray"]), help="Where tasks run."),
+        click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster, for --executor ray."),
         click.option("--limit", type=click.IntRange(min=1), help="Only the first N documents of every shard."),
         click.option("--keep-work", is_flag=True, help="Leave intermediate files in OUTPUT/work."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),

@@ -19,14 +19,14 @@ from typing import Any
 from dedup.errors import RecipeError, UserError, nearest
 
 KEEP = ("first", "last", "longest", "shortest", "highest:<column>", "lowest:<column>")
-EXECUTORS = ("serial", "local")
+EXECUTORS = ("serial", "local", "ray")
 EXACT_SETTINGS: dict[str, Any] = {"on": None, "keep": None}
 NEAR_SETTINGS: dict[str, Any] = {
     "threshold": 0.8, "shingle": 5, "keep": None, "slots": 256, "scheme": "fast", "seed": 1, "short": "skip",
     "verify": "exact", "fold_traditional": False,
 }  # fmt: skip
 # How a run is carried out, not what comes out: these may change between two attempts.
-HOW = ("workers", "executor", "batch_bytes", "max_drop", "max_rejected")
+HOW = ("workers", "executor", "address", "batch_bytes", "max_drop", "max_rejected")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Recipe:
     step: tuple[Step, ...] = ()
     workers: int = 0  # 0: one a core
     executor: str = "local"
+    address: str | None = None  # of a Ray cluster
     batch_bytes: int = 16 << 20  # text a batch, about
     max_rejected: float = 0.01  # share of rows
     max_drop: float = 0.95  # share of documents
@@ -170,7 +171,8 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
 
 _TYPES: dict[str, tuple[type, str]] = {
     "output": (str, "a folder"), "text": (str, "a column"), "id": (str, "a column"), "workers": (int, "0 or more"),
-    "executor": (str, "serial or local"), "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),
+    "executor": (str, "serial, local or ray"), "address": (str, "host:port of a Ray cluster"),
+    "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),
     "max_drop": (float, "a share in [0, 1]"), "measure_all": (bool, "true or false"), "seed": (int, "a whole number"),
 }  # fmt: skip
 

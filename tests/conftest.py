@@ -1,9 +1,12 @@
-"""What tests share: both executors, the real corpora beside the repository, and a seeded choice of the slow ones."""
+"""What tests share: every executor, the real corpora beside the repository, and a seeded choice of the slow ones."""
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +49,45 @@ def seeded(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--seeded-subset"))
 
 
-@pytest.fixture(params=["serial", "local"])
+@pytest.fixture(params=["serial", "local", "ray"])
 def executor(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Arguments of dedup.run that choose an executor; every test of whole runs takes them."""
-    return {"executor": "serial"} if request.param == "serial" else {"executor": "local", "workers": 2}
+    if request.param == "serial":
+        return {"executor": "serial"}
+    if request.param == "ray":
+        request.getfixturevalue("one_ray")
+    return {"executor": request.param, "workers": 2}
+
+
+@pytest.fixture(scope="session")
+def ray() -> Any:
+    """The package Ray; tests of it are skipped where it is not installed, unless NEEDS_RAY says that it has to be."""
+    if importlib.util.find_spec("ray") is None:
+        (pytest.fail if os.environ.get("NEEDS_RAY") else pytest.skip)("needs Ray: pip install 'dedup[ray]'")
+    return importlib.import_module("ray")
+
+
+@pytest.fixture(scope="session")
+def _kept_ray(ray: Any) -> Iterator[Any]:
+    start_ray(ray)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture
+def one_ray(_kept_ray: Any) -> Any:
+    """A Ray of two CPUs on this machine that this process is connected to; starting one takes seconds."""
+    if not _kept_ray.is_initialized():  # a test ended it
+        start_ray(_kept_ray)
+    return _kept_ray
+
+
+def start_ray(ray: Any) -> None:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL,
+        object_store_memory=100 << 20,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ def run(
     changes: Sequence[str] = (),
     workers: int | None = None,
     executor: str | None = None,
+    address: str | None = None,
     limit: int | None = None,
     keep_work: bool = False,
     quiet: bool = True,
@@ -53,14 +54,18 @@ def run(
     input, output   instead of the recipe's
     changes         "key=value" as for --set
     workers         processes; 0: one a core
-    executor        "serial" or "local"
+    executor        "serial", "local" or "ray"
+    address         "host:port" of a Ray cluster, or "auto" for one that this machine belongs to
     limit           only the first so many documents of every shard
     keep_work       leave work/ for inspection
     quiet           no progress on stderr
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; it is at least 1 document a shard")
-    loaded = recipes.load(recipe, input=input, output=output, changes=changes, workers=workers, executor=executor)
+    how: dict[str, Any] = {"workers": workers, "executor": executor, "address": address}
+    loaded = recipes.load(recipe, input=input, output=output, changes=changes, **how)
+    if address is not None and loaded.executor != "ray":
+        raise UserError(f'address is {address!r}, and the executor is {loaded.executor}; an address is for "ray"')
     folder = Path(loaded.output)
     plan = make_plan(loaded, shards.discover(loaded.input))
     _check_inputs_outside(plan, folder)
@@ -69,7 +74,7 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
         with files.locked(folder):
             _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
-            return _Run(plan, folder, limit, keep_work, progress.make(quiet)).run()
+            return _Run(plan, folder, limit, keep_work, quiet).run()
     except OSError as error:
         raise RunError(one_line(error, str(folder))) from error
 
@@ -100,8 +105,9 @@ def _check_inputs_outside(plan: Plan, folder: Path) -> None:
 class _Run:
     """One attempt at a plan."""
 
-    def __init__(self, plan: Plan, folder: Path, limit: int | None, keep_work: bool, show: progress.Show) -> None:
-        self.plan, self.folder, self.limit, self.keep_work, self.show = plan, folder, limit, keep_work, show
+    def __init__(self, plan: Plan, folder: Path, limit: int | None, keep_work: bool, quiet: bool) -> None:
+        self.plan, self.folder, self.limit, self.keep_work, self.quiet = plan, folder, limit, keep_work, quiet
+        self.show = progress.make(quiet)
         self.work = folder / "work"
         self.environment = key_of(environment_key(plan.recipe), plan.files)
         self.begun = time.monotonic()
@@ -115,11 +121,9 @@ class _Run:
     def run(self) -> Result:
         if self._is_finished():
             return Result(self.folder)
-        self._prepare()
-        if self.plan.recipe.executor == "local" and self.workers > 1:
-            own_stages = not any(":" in step.use for step in self.plan.recipe.step)
-            self.executor = Local(self.workers, own_stages=own_stages)
+        self.executor = self._make_executor()  # first: where no Ray answers, nothing is changed
         try:
+            self._prepare()
             warm_kernels(self.plan.recipe, self.show.say)
             self.begun, self.cpu_begun = time.monotonic(), _cpu_seconds()  # compiling is done once, not by this run
             with self.show:
@@ -128,7 +132,7 @@ class _Run:
             self.executor.close()
         summary |= {
             "seconds": time.monotonic() - self.begun,
-            "cpu_seconds": _cpu_seconds() - self.cpu_begun,
+            "cpu_seconds": _cpu_seconds() - self.cpu_begun + self._cpu_seconds_elsewhere(),
             "cpu_seconds_by_part": tables.cpu_by_part(self.plan.recipe, self.counts),
             "peak_rss_bytes": own_peak_rss_bytes() + self.executor.peak_rss_bytes(),
             "workers": self.workers,
@@ -140,6 +144,24 @@ class _Run:
             shutil.rmtree(self.work)
         tables.write_json(self.folder / "report" / "summary.json", summary)
         return Result(self.folder)
+
+    def _make_executor(self) -> Executor:
+        recipe = self.plan.recipe
+        if recipe.executor == "ray":
+            from dedup.runner.ray import Ray
+
+            ray = Ray(recipe, self.folder, environment_key(recipe), quiet=self.quiet)
+            self.workers = ray.workers
+            return ray
+        if recipe.executor == "local" and self.workers > 1:
+            return Local(self.workers, own_stages=not any(":" in step.use for step in recipe.step))
+        return Serial()
+
+    def _cpu_seconds_elsewhere(self) -> float:
+        """CPU time of tasks in processes that are not ours to wait for."""
+        if self.plan.recipe.executor != "ray":
+            return 0.0
+        return float(sum(count["cpu_seconds"] for counts in self.counts.values() for count in counts))
 
     def _is_finished(self) -> bool:
         try:

@@ -75,8 +75,7 @@ class Local:
         What an earlier attempt did is looked up here: a worker starts only for a task that is left.
         """
         give_back_memory()
-        with ThreadPoolExecutor(self._most) as threads:  # files are hashed outside the interpreter's lock
-            results: list[Any] = list(threads.map(finished, tasks))
+        results = look_up(tasks, self._most)
         waiting = [number for number in reversed(range(len(tasks))) if results[number] is None]
         while len(self._workers) < min(self._most, len(waiting)):
             self._workers.append(_Worker(self._own_stages))
@@ -183,6 +182,12 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def look_up(tasks: Sequence[Task], threads: int) -> list[Any]:
+    """The counts of tasks that an earlier attempt did, None for those that are left."""
+    with ThreadPoolExecutor(threads) as pool:  # files are hashed outside the interpreter's lock
+        return list(pool.map(finished, tasks))
 
 
 def write_frame(file: BinaryIO, message: Any) -> None:

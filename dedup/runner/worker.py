@@ -11,7 +11,10 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from dedup.runner.task import Progress, Task
 
 OWN_STAGES = "--own-stages"  # the recipe names no module of the user
 
@@ -28,22 +31,28 @@ def main() -> None:
 
     import pyarrow as pa
 
-    from dedup.errors import DedupError, RunError
-    from dedup.runner.local import give_back_memory, guarded, own_peak_rss_bytes, write_frame
+    from dedup.runner.local import write_frame
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     while True:
         task = tasks.get()
-        try:
-            counts = guarded(task, lambda documents, size: write_frame(results, ("progress", documents, size)))
-            give_back_memory()
-            write_frame(results, ("done", counts, own_peak_rss_bytes()))
-        except DedupError as error:
-            write_frame(results, ("error", error))
-        except Exception as error:
-            text = f"{task.function}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
-            write_frame(results, ("error", RunError(text)))
+        write_frame(results, outcome(task, lambda documents, size: write_frame(results, ("progress", documents, size))))
+
+
+def outcome(task: Task, progress: Progress) -> tuple[Any, ...]:
+    """Do a task; the message for the driver: ("done", counts, peak memory of this process) or ("error", error)."""
+    from dedup.errors import DedupError, RunError
+    from dedup.runner.local import give_back_memory, guarded, own_peak_rss_bytes
+
+    try:
+        counts = guarded(task, progress)
+        give_back_memory()
+        return "done", counts, own_peak_rss_bytes()
+    except DedupError as error:
+        return "error", error
+    except Exception as error:
+        return "error", RunError(f"{task.function}: {type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
 class _Absent:

@@ -329,6 +329,8 @@ def test_a_file_that_cannot_grow_is_one_line_and_a_rerun_goes_on(
     job: Job, tmp_path: Path, executor: dict[str, Any]
 ) -> None:
     """As on a full disk: a limit on the size of files stands in for it."""
+    if executor["executor"] == "ray":
+        pytest.skip("Ray itself does not start under such a limit")
     output = tmp_path / "out"
     recipe = tmp_path / "out.toml"
     recipe.write_text(RECIPE.format(input=str(job.input), output=str(output)))

@@ -683,7 +683,7 @@ def test_an_output_around_the_input_is_refused(small: Path) -> None:
         ({"step": [{"use": "drop.when", "url": {"below": 5}}]}, "step[0] (drop.when): url is of type large_string; below needs a column of numbers"),  # noqa: E501
         ({"step": [{"use": "drop.when", "dedup": "near"}]}, 'step[0] has to say either use = "..." or dedup = "exact" or "near"'),  # noqa: E501
         ({"step": [{"use": "no_such_module:f"}]}, "no_such_module: no such module beside the recipe"),
-        ({"executor": "ray"}, "executor is 'ray'; "),
+        ({"executor": "rai"}, "executor is 'rai'; did you mean 'ray'?"),
         ({"max_drop": 2}, "max_drop is 2; it is a share in [0, 1]"),
         ({"input": "nothing/*.jsonl"}, "nothing/*.jsonl: matches no file"),
     ],

@@ -1,0 +1,277 @@
+"""The executor `ray`: tasks on the machines of a Ray cluster, or in a Ray of this machine alone.
+
+The same tasks are done by the same function as locally, each as a Ray task of one CPU. Only tasks and their counts go
+through Ray: what tasks read and write lies in folders that every node sees, so that nothing has to fit its object store
+and a run that broke off continues under any executor. Ray places the tasks, starts workers and notices when one dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dedup.errors import DedupError, RunError, UserError
+from dedup.io.files import TEMPORARY
+from dedup.recipe import Recipe
+from dedup.runner.local import ONE_THREAD, PATIENCE_SECONDS, Progress, give_back_memory, look_up
+from dedup.runner.task import Task
+from dedup.runner.worker import outcome
+
+STORE_BYTES = 100 << 20  # of shared memory for a Ray of our own, about its least: only counts go through it
+CONNECT_SECONDS = 10
+_begun: set[str] = set()  # in a worker: the run whose tasks it does
+
+
+class Ray:
+    """Does tasks on a Ray.
+
+    recipe   as run; its `workers` bounds the tasks at once, 0: the CPUs there are; its `address` names a cluster
+    folder   the output
+    key      of what makes the bytes: every node has to have the same
+    quiet    whether what stages print in workers stays there
+
+    A Ray that this process is connected to is used whatever the address and left as it is. Without an address it is
+    RAY_ADDRESS, as Ray's own job submission sets it, else a Ray of our own that ends with the run.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, key: str, *, quiet: bool) -> None:
+        self._ray = _imported()
+        self._recipe, self._folder, self._key = recipe, folder, key
+        self._run = uuid.uuid4().hex
+        self._peaks: dict[tuple[str, int], int] = {}
+        self._ready: set[str] = set()
+        address = recipe.address or os.environ.get("RAY_ADDRESS") or "local"
+        self._connected = not self._ray.is_initialized()
+        self._alone = self._connected and address == "local"  # the only node is this machine, and the driver is ready
+        if self._connected:
+            _connect(self._ray, address, quiet)
+        # We count deaths ourselves: Ray tries without end what it ended for want of memory.
+        self._options = {"max_retries": 0, "runtime_env": {"env_vars": {ONE_THREAD: "1"}}}
+        self._do = self._ray.remote(num_cpus=1, **self._options)(do)
+
+    @property
+    def workers(self) -> int:
+        """The tasks at once."""
+        there = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        return min(self._recipe.workers or there, there)
+
+    def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
+        """Do all tasks; a task whose worker died is tried once more, then named. Progress comes task by task."""
+        give_back_memory()
+        results = look_up(tasks, self.workers)
+        waiting = [number for number in reversed(range(len(tasks))) if results[number] is None]
+        if waiting:
+            self._make_ready()
+        died: set[int] = set()
+        running: dict[Any, int] = {}
+        with self._cancelling(running):
+            while waiting or running:
+                while waiting and len(running) < self._room():
+                    number = waiting.pop()
+                    running[self._do.remote(tasks[number], self._run, os.getcwd())] = number
+                for done in self._ray.wait(list(running))[0]:
+                    number = running.pop(done)
+                    how, message = self._outcome(done)
+                    if how == "died" and number not in died:
+                        died.add(number)
+                        waiting.append(number)
+                    elif how == "died":
+                        task = tasks[number]
+                        raise RunError(
+                            f"a worker ended twice ({message}) at {task.function} in {task.folder}; "
+                            "where memory is short, run again with fewer --workers"
+                        )
+                    else:
+                        results[number], worker, peak, seen = message
+                        self._peaks[worker] = peak
+                        progress(*seen)
+        return results
+
+    def _room(self) -> int:
+        """Tasks to hand to Ray. Without a bound twice its CPUs: none waits for us, and a cluster that grows does."""
+        return self._recipe.workers or 2 * self.workers
+
+    def _outcome(self, reference: Any) -> tuple[str, Any]:
+        """ "done" or "died" with what belongs to it; any other end is raised."""
+        errors = self._ray.exceptions
+        try:
+            message = self._ray.get(reference)
+        except (
+            errors.WorkerCrashedError,
+            errors.OutOfMemoryError,
+            errors.NodeDiedError,
+            errors.LocalRayletDiedError,
+        ) as e:
+            return "died", type(e).__name__
+        except errors.RayError as error:
+            cause = getattr(error, "cause", None) or error
+            line = str(cause).strip().splitlines()[-1:] or [""]
+            raise RunError(
+                f"Ray could not run a task ({type(cause).__name__}: {line[0]}); "
+                "dedup and what it needs have to be installed on every node"
+            ) from error
+        if message[0] == "error":
+            raise message[1]
+        return message[0], message[1:]
+
+    def _make_ready(self) -> None:
+        """See that every node that does tasks can, and compile the kernels there; also of nodes that came later."""
+        if self._alone:
+            return
+        nodes = {
+            n["NodeID"]: n["NodeManagerAddress"] for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU")
+        }
+        fresh = nodes.keys() - self._ready
+        if not fresh:
+            return
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        marker = self._folder.resolve() / f"{TEMPORARY}{self._run}"
+        marker.touch()
+        running: dict[Any, int] = {}
+        try:
+            with self._cancelling(running):
+                for number, node in enumerate(sorted(fresh)):
+                    place = NodeAffinitySchedulingStrategy(node, soft=True)
+                    # No CPU: a node that others keep busy is not waited for.
+                    remote = self._ray.remote(num_cpus=0, scheduling_strategy=place, **self._options)(make_ready)
+                    running[remote.remote(self._recipe, str(marker), self._key, self._run, os.getcwd())] = number
+                while running:
+                    for done in self._ray.wait(list(running))[0]:
+                        del running[done]
+                        self._outcome(done)
+        finally:
+            marker.unlink()
+        self._ready |= fresh
+
+    @contextlib.contextmanager
+    def _cancelling(self, running: dict[Any, int]) -> Iterator[None]:
+        """Whatever ends the block, nothing of it runs on: the output is not ours any more."""
+        try:
+            yield
+        finally:
+            if running:
+                for reference in running:
+                    self._ray.cancel(reference, force=True)
+                self._ray.wait(list(running), num_returns=len(running), timeout=PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        """End a Ray of our own; leave a cluster."""
+        if self._connected:
+            self._ray.shutdown()
+
+    def peak_rss_bytes(self) -> int:
+        """Sum of the peaks of all workers there were, on all nodes."""
+        return sum(self._peaks.values())
+
+
+def _imported() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise UserError("executor = \"ray\" needs one more package: pip install 'dedup[ray]'") from None
+    return ray
+
+
+def _connect(ray: Any, address: str, quiet: bool) -> None:
+    """Connect to a cluster, or start a Ray of our own, without banner, dashboard and reports to its makers."""
+    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}.items():
+        os.environ.setdefault(name, value)
+    here: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE_BYTES}
+    try:
+        _knock(address)
+        ray.init(
+            address=address,
+            log_to_driver=not quiet,
+            logging_level=logging.CRITICAL,
+            **(here if address == "local" else {}),
+        )
+    except Exception as error:  # Ray raises bare ones, too
+        reason = " ".join(str(error).split())
+        if address == "local":
+            raise RunError(f"Ray did not start on this machine ({reason}); its logs are below /tmp/ray") from None
+        raise UserError(
+            f"no Ray answers at {address} ({reason}); start one with `ray start --head`, "
+            "name host:port of its head, or leave --address out for a Ray of this machine alone"
+        ) from None
+
+
+def _knock(address: str) -> None:
+    """OSError where nobody listens at host:port: Ray itself would try for minutes, and say so on stderr."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
+# In a worker
+
+
+def do(task: Task, run: str, folder: str) -> tuple[Any, ...]:
+    """Do a task: "done" with counts, worker, its peak memory and what progress there was; or "error" with the error.
+
+    folder   the driver's current one, which relative paths begin from
+    """
+    _begin(run, folder)
+    seen = [0, 0]
+
+    def note(documents: int, size: int) -> None:
+        seen[0] += documents
+        seen[1] += size
+
+    with contextlib.redirect_stdout(sys.stderr):  # the driver's stdout is for results
+        how, *message = outcome(task, note)
+    if how == "error":
+        return how, message[0]
+    counts, peak = message
+    return how, counts, (socket.gethostname(), os.getpid()), peak, seen
+
+
+def make_ready(recipe: Recipe, marker: str, key: str, run: str, folder: str) -> tuple[Any, ...]:
+    """Compile a recipe's kernels on this node: "done"; or "error" where it cannot take part.
+
+    marker   a file in the output
+    key      of the driver's code
+    """
+    from dedup.runner.driver import environment_key, warm_kernels
+
+    _begin(run, folder)
+    node = socket.gethostname()
+    try:
+        if not os.path.exists(marker):
+            raise RunError(
+                f"{node} does not see {os.path.dirname(marker)}; recipe, input and output have to lie in folders "
+                "that every node sees under the same path"
+            )
+        if environment_key(recipe) != key:
+            raise RunError(
+                f"{node} has other versions of dedup, its libraries or the recipe's modules than the driver; "
+                "install the same on every node"
+            )
+        warm_kernels(recipe, lambda text: None)
+    except DedupError as error:
+        return "error", error
+    return "done", None
+
+
+def _begin(run: str, folder: str) -> None:
+    """Make this process a worker of a run: Ray uses one for many, and in a notebook for run after run."""
+    if run in _begun:
+        return
+    _begun.clear()
+    _begun.add(run)
+    with contextlib.suppress(OSError):  # not on this node: then paths are absolute, or their absence is told
+        os.chdir(folder)
+    for name in [name for name in sys.modules if name.startswith("_dedup_user_")]:
+        del sys.modules[name]  # the user may have edited it since
+
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
