@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.beside import AbsentError
 from benchmarks.table import render
 
-NAMES = ("start", "ratio", "stages", "kernels", "fix", "language", "memory", "resume", "datatrove", "refit")
+NAMES = ("start", "ratio", "stages", "kernels", "fix", "language", "memory", "resume", "skew", "datatrove", "refit")
 
 
 def main() -> None:

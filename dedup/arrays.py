@@ -141,12 +141,14 @@ def _near(
         edges.Tally(),
     )
     members = match.components(found.pairs).documents
-    subset = [np.concatenate([tokens[offsets[i] : offsets[i + 1]] for i in members] or [tokens[:0]])]
-    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(offsets)[members])])
-    sets = signing.shingle_sets(bounds, subset[0], settings)
-    gone = match.decide(
-        members, [rank[documents[members]] for rank in ranks], found, *sets, threshold=threshold, verify=True
-    )
+
+    def shingles(some: Int64s) -> match.Runs:
+        part = np.concatenate([tokens[offsets[i] : offsets[i + 1]] for i in some])
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(offsets)[some])])
+        return match.Runs(*signing.shingle_sets(bounds, part, settings))
+
+    order = [rank[documents[members]] for rank in ranks]
+    gone = match.decide(members, order, found, np.diff(offsets)[members], shingles, threshold=threshold)
     return match.Decisions(documents[gone.documents], documents[gone.twins], gone.similarity)
 
 

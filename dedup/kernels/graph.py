@@ -38,29 +38,44 @@ def flatten(parent):
 
 
 @kernel
-def represent(begins, neighbours, estimates, offsets, shingles, verify, threshold, twin, similarity):
-    """A maximal independent set in a fixed order: each document is kept, or dropped for a kept, verified twin.
+def similarities(pairs, offsets, shingles, threshold, out):
+    """Exact Jaccard similarity of some pairs of runs; 0 where sizes alone keep it below the threshold.
 
-    begins       int64[n + 1]   document i, in keep order, has neighbours[begins[i]:begins[i + 1]]
+    pairs      int64[m, 2]
+    offsets    int64[n + 1]   run i is the sorted distinct shingles[offsets[i]:offsets[i + 1]]
+    out        float64[m]
+    """
+    for e in range(pairs.shape[0]):
+        i, j = pairs[e, 0], pairs[e, 1]
+        out[e] = jaccard_runs(shingles, offsets[i], offsets[i + 1], offsets[j], offsets[j + 1], threshold)
+
+
+@kernel
+def represent(first, end, begins, neighbours, known, offsets, shingles, threshold, twin, similarity):
+    """A maximal independent set in a fixed order: each document is kept, or dropped for a kept twin.
+
+    Decides documents first to end - 1, in keep order; those before are decided.
+
+    begins       int64[n + 1]   document i has neighbours[begins[i]:begins[i + 1]]
     neighbours   int64[m]       positions in keep order, each below i, ascending
-    estimates    float64[m]     used where `verify` is False
-    offsets      int64[n + 1]   document i has the sorted distinct shingles[offsets[i]:offsets[i + 1]]
+    known        float64[m]     their similarity; negative: to be computed, both being of first to end - 1
+    offsets      int64[e + 1]   document first + i has the sorted distinct shingles[offsets[i]:offsets[i + 1]]
     twin         int64[n]       out: the kept twin of highest similarity, the earlier of equals; -1: kept
-    similarity   float64[n]     out: exact Jaccard similarity to it (the estimate where `verify` is False)
+    similarity   float64[n]     out: similarity to it
 
     Twin: tests/naive.py (near).
     """
-    for i in range(twin.size):
+    for i in range(first, end):
         twin[i] = -1
         best = 0.0
         for e in range(begins[i], begins[i + 1]):
             j = neighbours[e]
             if twin[j] >= 0:
                 continue
-            if verify:
-                s = jaccard_runs(shingles, offsets[i], offsets[i + 1], offsets[j], offsets[j + 1], threshold)
-            else:
-                s = estimates[e]
+            s = known[e]
+            if s < 0.0:
+                a, b = i - first, j - first
+                s = jaccard_runs(shingles, offsets[a], offsets[a + 1], offsets[b], offsets[b + 1], threshold)
             if s >= threshold and s > best:
                 best = s
                 twin[i] = j

@@ -6,6 +6,8 @@ or files: the run feeds it from the exchange, the library functions from memory.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from dedup.near.params import Bands
 from dedup.near.signature import Sketches
 
 SEGMENT_DOCUMENTS = 1 << 16
+ROUND_SHINGLES = 2 << 20  # in memory at once: 16 MiB, and as many of documents kept before
 
 
 def band_rows(sketches: Sketches, first: int, bands: Bands) -> UInt64s:
@@ -55,6 +58,16 @@ def components(pairs: npt.NDArray[np.uint32]) -> Components:
     return Components(documents.astype(np.int64), documents[parent].astype(np.int64))
 
 
+class Runs(NamedTuple):
+    """Sorted distinct shingles of some documents: those of the i-th are values[offsets[i]:offsets[i + 1]]."""
+
+    offsets: Int64s
+    values: UInt64s
+
+
+Shingles = Callable[[Int64s], Runs]  # of documents in any order
+
+
 class Decisions(NamedTuple):
     """Dropped documents with their kept twin and the similarity to it."""
 
@@ -64,17 +77,16 @@ class Decisions(NamedTuple):
 
 
 def decide(
-    documents: Int64s, ranks: list[UInt64s], edges: Edges, offsets: Int64s, shingles: UInt64s, *, threshold: float,
-    verify: bool,
-) -> Decisions:  # fmt: skip
-    """Who goes for whom within whole components.
+    documents: Int64s, ranks: list[UInt64s], edges: Edges, sizes: Int64s, shingles: Shingles | None, *, threshold: float
+) -> Decisions:
+    """Who goes for whom within whole components, decided in rounds of documents that fit in memory.
 
-    documents           int64[n], ascending
-    ranks               uint64[n] each   keep order, most important first; ties by document
-    offsets, shingles   the sorted distinct shingles of documents[i] (empty where verify is False)
+    documents   int64[n], ascending
+    ranks       uint64[n] each   keep order, most important first; ties by document
+    sizes       int64[n]         shingles of each, about
+    shingles    the shingle sets of some documents; None: the similarity of edges is taken for the exact one
     """
     from dedup.kernels.graph import represent
-    from dedup.kernels.shingle import gather_runs
 
     order = np.lexsort((documents, *reversed(ranks)))
     place = np.empty(len(order), np.int64)
@@ -82,24 +94,56 @@ def decide(
     ends = place[np.searchsorted(documents, edges.pairs.astype(np.int64))]
     later, earlier = ends.max(axis=1), ends.min(axis=1)
     by_later = np.lexsort((earlier, later))
-    begins = np.searchsorted(later[by_later], np.arange(len(order) + 1))
-    twin, similarity = np.empty(len(order), np.int64), np.empty(len(order))
-    if verify:
-        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(offsets)[order])])
-        ordered = np.empty(int(bounds[-1]), np.uint64)
-        gather_runs(shingles, offsets, order, ordered)
-    else:
-        bounds, ordered = np.zeros(len(order) + 1, np.int64), np.zeros(0, np.uint64)
-    represent(
-        begins,
-        earlier[by_later],
-        edges.similarity[by_later],
-        bounds,
-        ordered,
-        verify,
-        threshold,
-        twin,
-        similarity,
-    )
+    later, earlier = later[by_later], earlier[by_later]
+    begins = np.searchsorted(later, np.arange(len(order) + 1))
+    known = edges.similarity[by_later] if shingles is None else np.full(len(later), -1.0)
+    twin, similarity = np.full(len(order), -1), np.zeros(len(order))
+    runs = Runs(np.zeros(1, np.int64), np.zeros(0, np.uint64))
+    sizes, documents = sizes[order], documents[order]
+    for first, end in _rounds(sizes):
+        if shingles is not None:
+            runs = shingles(documents[first:end])
+            part = slice(begins[first], begins[end])
+            known[part] = _to_earlier(
+                runs, first, later[part], earlier[part], twin, documents, sizes, shingles, threshold
+            )
+        represent(first, end, begins, earlier, known, *runs, threshold, twin, similarity)
     dropped = np.flatnonzero(twin >= 0)
-    return Decisions(documents[order[dropped]], documents[order[twin[dropped]]], similarity[dropped])
+    return Decisions(documents[dropped], documents[twin[dropped]], similarity[dropped])
+
+
+def _rounds(sizes: Int64s) -> list[tuple[int, int]]:
+    """Stretches of about ROUND_SHINGLES."""
+    numbers = (np.cumsum(sizes) - sizes) // ROUND_SHINGLES
+    cuts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(sizes)]
+    return [(first, end) for first, end in itertools.pairwise(cuts) if first < end]
+
+
+def _to_earlier(
+    runs: Runs,
+    first: int,
+    later: Int64s,
+    earlier: Int64s,
+    twin: Int64s,
+    documents: Int64s,
+    sizes: Int64s,
+    shingles: Shingles,
+    threshold: float,
+) -> npt.NDArray[np.float64]:
+    """Similarity of the edges of a round to documents kept in rounds before, -1 for the others."""
+    from dedup.kernels.graph import similarities
+
+    found = np.full(len(later), -1.0)
+    outside = np.flatnonzero((earlier < first) & (twin[earlier] < 0))
+    kept = np.unique(earlier[outside])
+    for begin, end in _rounds(sizes[kept]):
+        some = kept[begin:end]
+        here = outside[(earlier[outside] >= some[0]) & (earlier[outside] <= some[-1])]
+        theirs = shingles(documents[some])
+        offsets = np.concatenate([runs.offsets, runs.offsets[-1] + theirs.offsets[1:]])
+        count = len(runs.offsets) - 1
+        pairs = np.stack([later[here] - first, count + np.searchsorted(some, earlier[here])], axis=1)
+        out = np.empty(len(here))
+        similarities(pairs, offsets, np.concatenate([runs.values, theirs.values]), threshold, out)
+        found[here] = out
+    return found

@@ -6,6 +6,7 @@ corpus, in the order of shards and rows; the number of a shard's first document 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -266,14 +267,13 @@ def represent(
     begin, end = np.load(Path(joined, "edge_offsets.npy"))[group : group + 2]
     pairs = np.load(Path(joined, "pairs.npy"), mmap_mode="r")[begin:end]
     edges = bucket_edges.Edges(np.array(pairs), np.load(Path(joined, "similarity.npy"), mmap_mode="r")[begin:end])
-    verify = step.settings["verify"] == "exact"
-    if verify:
-        offsets, shingles = _read_shingles(documents, fetched, group)
-    else:
-        offsets, shingles = np.zeros(len(documents) + 1, np.int64), np.zeros(0, np.uint64)
-    ranks = _ranks(documents, scans, bases, barrier, step.settings["keep"])
     found = match.decide(
-        documents, ranks, edges, offsets, shingles, threshold=step.settings["threshold"], verify=verify
+        documents,
+        _ranks(documents, scans, bases, barrier, step.settings["keep"]),
+        edges,
+        _shingle_counts(documents, scans, bases),
+        _Fetched(fetched, group, documents) if step.settings["verify"] == "exact" else None,
+        threshold=step.settings["threshold"],
     )
     save_array(folder / "dropped.npy", np.stack([found.documents, found.twins], axis=1))
     save_array(folder / "similarity.npy", found.similarity)
@@ -281,29 +281,48 @@ def represent(
     return {"dropped": len(found.documents)}
 
 
-def _read_shingles(documents: Int64s, fetched: list[str], group: int) -> tuple[Int64s, npt.NDArray[np.uint64]]:
-    parts, lengths, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for folder in fetched:
-        index = np.load(Path(folder, "index.npy"), mmap_mode="r")
-        index = np.array(index[index[:, 1] == group])
-        with open(Path(folder, "shingles.bin"), "rb") as file:
-            # Runs of one group follow each other within a segment: one read a segment.
-            breaks = np.flatnonzero(index[1:, 2] != index[:-1, 3]) + 1
-            for stretch in np.split(index, breaks) if len(index) else []:
-                file.seek(int(stretch[0, 2]) * 8)
-                parts.append(np.frombuffer(file.read(int(stretch[-1, 3] - stretch[0, 2]) * 8), np.uint64))
-        owners.append(index[:, 0])
-        lengths.append(index[:, 3] - index[:, 2])
-    from dedup.kernels.shingle import gather_runs
+class _Fetched:
+    """The fetched shingles of one group of components, read for some documents at a time."""
 
-    values, owner = np.concatenate(parts), np.concatenate(owners)
-    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
-    order = np.argsort(owner)
-    if not np.array_equal(owner[order], documents):
-        raise AssertionError("fetched documents are not those of the group")
-    out = np.empty(len(values), np.uint64)
-    gather_runs(values, bounds, order, out)
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(bounds)[order])]), out
+    def __init__(self, folders: list[str], group: int, documents: Int64s) -> None:
+        parts, files = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.int64)]
+        for number, folder in enumerate(folders):
+            index = np.load(Path(folder, "index.npy"), mmap_mode="r")
+            parts.append(np.array(index[index[:, 1] == group]))
+            files.append(np.full(len(parts[-1]), number))
+        index = np.concatenate(parts)
+        order = np.argsort(index[:, 0])
+        if not np.array_equal(index[order, 0], documents):
+            raise AssertionError("fetched documents are not those of the group")
+        self._folders, self._documents = folders, documents
+        self._file, self._begin, self._end = np.concatenate(files)[order], index[order, 2], index[order, 3]
+
+    def __call__(self, documents: Int64s) -> match.Runs:
+        """Of documents in any order."""
+        from dedup.kernels.shingle import gather_runs
+
+        rows = np.searchsorted(self._documents, documents)
+        file, begin, end = self._file[rows], self._begin[rows], self._end[rows]
+        order = np.lexsort((begin, file))  # as they lie
+        lengths = end - begin
+        values = np.empty(int(lengths.sum()), np.uint64)
+        done = 0
+        # Runs of one group follow each other within a segment: one read a segment.
+        breaks = (file[order][1:] != file[order][:-1]) | (begin[order][1:] != end[order][:-1])
+        stretches = np.split(order, np.flatnonzero(breaks) + 1) if len(order) else []
+        for number, some in itertools.groupby(stretches, lambda stretch: int(file[stretch[0]])):
+            with open(Path(self._folders[number], "shingles.bin"), "rb") as source:
+                for stretch in some:
+                    size = int(end[stretch[-1]] - begin[stretch[0]])
+                    source.seek(int(begin[stretch[0]]) * 8)
+                    source.readinto(values[done : done + size].view(np.uint8).data)
+                    done += size
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[order])])
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        out = np.empty(len(values), np.uint64)
+        gather_runs(values, bounds, back, out)
+        return match.Runs(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), out)
 
 
 def _ranks(documents: Int64s, scans: list[str], bases: list[int], barrier: int, keep: str) -> list[Any]:

@@ -159,7 +159,7 @@ def test_representatives_of_two_thousand_random_graphs_are_a_maximal_independent
         estimates = np.array([weight[j, i] for i in range(n) for j in neighbours[i]])
         twin, similarity = np.empty(n, np.int64), np.empty(n)
         nothing = np.zeros(n + 1, np.int64)
-        graph.represent(begins, flat, estimates, nothing, np.zeros(0, np.uint64), False, 0.8, twin, similarity)
+        graph.represent(0, n, begins, flat, estimates, nothing, np.zeros(0, np.uint64), 0.8, twin, similarity)
         kept: list[int] = []
         for i in range(n):
             near = [(-weight[j, i], j) for j in kept if weight.get((j, i), 0) >= 0.8]
