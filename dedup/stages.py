@@ -8,6 +8,7 @@ my_rules.py beside the recipe. Settings are its keyword arguments and are checke
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -38,6 +39,7 @@ def find(step: Step, folder: str) -> Stage:
     return function
 
 
+@functools.cache  # to look takes 10 ms, and a scan asks for each step of each shard
 def shipped() -> dict[str, Stage]:
     """Every stage of this package by the name that recipes use."""
     import dedup.measure

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from dedup.errors import UserError
 
 TEMPORARY = ".tmp-"
+PATIENCE_SECONDS = 30  # for the workers of a killed driver; they end as soon as they notice
 
 
 @contextlib.contextmanager
@@ -60,7 +62,7 @@ def remove_temporary(folder: Path) -> None:
     """Remove what an interrupted run left half-written below a folder."""
     for where, folders, names in os.walk(folder):
         for name in [n for n in folders if n.startswith(TEMPORARY)]:
-            shutil.rmtree(os.path.join(where, name))
+            shutil.rmtree(os.path.join(where, name), ignore_errors=True)
             folders.remove(name)
         for name in names:
             if name.startswith(TEMPORARY):
@@ -68,23 +70,50 @@ def remove_temporary(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold folder/.lock; UserError where another run holds it. The file goes with the lock."""
+def locked(folder: Path) -> Iterator[int]:
+    """Hold folder/.lock, which names this process; UserError where another run holds it. The file goes with the lock.
+
+    The value is the lock's descriptor: a worker that inherits it holds the lock too, until it ends. So the workers of
+    a driver that was killed are awaited here, and never write among the files of the next run.
+    """
     path = folder / ".lock"
+    lock = _lock(path, time.monotonic() + PATIENCE_SECONDS)
+    try:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield lock
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _lock(path: Path, until: float) -> int:
     while True:
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            holder = os.pread(lock, 20, 0)
             os.close(lock)
-            raise UserError(f"{folder}: another run is writing there; wait for it or choose another output") from None
+            if _lives(holder) or time.monotonic() > until:
+                raise UserError(
+                    f"{path.parent}: another run is writing there; wait for it or choose another output"
+                ) from None
+            time.sleep(0.02)
+            continue
         # The holder before us may have removed the file between our open and our lock.
         with contextlib.suppress(FileNotFoundError):
             if os.stat(path).st_ino == os.fstat(lock).st_ino:
-                break
+                return lock
         os.close(lock)
+
+
+def _lives(process: bytes) -> bool:
+    """Whether the process that a lock names is there."""
     try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(lock)
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):  # not named yet, or somebody else's
+        return True
+    return True

@@ -88,6 +88,8 @@ def read_batches(
             facts = file.metadata.row_group(group)
             if others:
                 _check_rows(file.read_row_group(group, columns=others, use_threads=False).num_rows, facts)
+            # pyarrow ends the process where it cannot make out the facts of a column chunk; reading only raises.
+            next(file.iter_batches(1, row_groups=[group], columns=present, use_threads=False), None)
             rows = _batch_rows(facts, columns.text, batch_bytes)
             batches = file.iter_batches(rows, row_groups=[group], columns=present, use_threads=False)
         except (pa.ArrowException, OSError) as error:
@@ -113,6 +115,8 @@ def _check_rows(rows: int, group: Any) -> None:
 
 
 def _batch_rows(group: Any, text: str, batch_bytes: int) -> int:
+    if group.num_rows <= 0:
+        return 1
     sizes = [group.column(i).total_uncompressed_size for i in range(group.num_columns)
              if group.column(i).path_in_schema.startswith(text)]  # fmt: skip
     each = max(1, sum(sizes) // max(group.num_rows, 1))

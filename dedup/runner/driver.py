@@ -22,7 +22,7 @@ import tomli_w
 
 import dedup
 from dedup import recipe as recipes
-from dedup.errors import DropLimitError, RunError, UserError
+from dedup.errors import DropLimitError, InputChangedError, RunError, UserError
 from dedup.io import files, named, shards
 from dedup.plan import Plan, make_plan
 from dedup.recipe import Recipe
@@ -72,9 +72,9 @@ def run(
     _check_output(folder, plan.recipe)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with files.locked(folder):
+        with files.locked(folder) as lock:
             _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
-            return _Run(plan, folder, limit, keep_work, quiet).run()
+            return _Run(plan, folder, limit, keep_work, quiet, lock).run()
     except OSError as error:
         raise RunError(one_line(error, str(folder))) from error
 
@@ -105,8 +105,9 @@ def _check_inputs_outside(plan: Plan, folder: Path) -> None:
 class _Run:
     """One attempt at a plan."""
 
-    def __init__(self, plan: Plan, folder: Path, limit: int | None, keep_work: bool, quiet: bool) -> None:
+    def __init__(self, plan: Plan, folder: Path, limit: int | None, keep_work: bool, quiet: bool, lock: int) -> None:
         self.plan, self.folder, self.limit, self.keep_work, self.quiet = plan, folder, limit, keep_work, quiet
+        self.lock = lock
         self.show = progress.make(quiet)
         self.work = folder / "work"
         self.environment = key_of(environment_key(plan.recipe), plan.files)
@@ -120,6 +121,7 @@ class _Run:
 
     def run(self) -> Result:
         if self._is_finished():
+            self._remove_work()  # all but this was done when it was killed
             return Result(self.folder)
         self.executor = self._make_executor()  # first: where no Ray answers, nothing is changed
         try:
@@ -128,6 +130,9 @@ class _Run:
             self.begun, self.cpu_begun = time.monotonic(), _cpu_seconds()  # compiling is done once, not by this run
             with self.show:
                 summary = self._passes()
+        except InputChangedError:
+            (self.folder / "manifest.parquet").unlink(missing_ok=True)  # it was named: the next start takes it as it is
+            raise
         finally:
             self.executor.close()
         summary |= {
@@ -140,10 +145,13 @@ class _Run:
             "files_written": _published(self.folder),
             "key": self.key,
         }
-        if not self.keep_work:
-            shutil.rmtree(self.work)
         tables.write_json(self.folder / "report" / "summary.json", summary)
+        self._remove_work()
         return Result(self.folder)
+
+    def _remove_work(self) -> None:
+        if not self.keep_work and self.work.exists():
+            shutil.rmtree(self.work)
 
     def _make_executor(self) -> Executor:
         recipe = self.plan.recipe
@@ -154,7 +162,8 @@ class _Run:
             self.workers = ray.workers
             return ray
         if recipe.executor == "local" and self.workers > 1:
-            return Local(self.workers, own_stages=not any(":" in step.use for step in recipe.step))
+            own_stages = not any(":" in step.use for step in recipe.step)
+            return Local(self.workers, own_stages=own_stages, lock=self.lock)
         return Serial()
 
     def _cpu_seconds_elsewhere(self) -> float:
@@ -171,12 +180,31 @@ class _Run:
         return summary.get("key") == self.key and summary.get("files_written") == _published(self.folder)
 
     def _prepare(self) -> None:
+        changed = self._changed_inputs()
         (self.folder / "report" / "summary.json").unlink(missing_ok=True)
         files.remove_temporary(self.folder)
         # The recipe first: it tells the next attempt that what else lies here is a run's.
         tables.write_recipe(self.folder / "recipe.toml", tomli_w.dumps(self.plan.recipe.as_dict()))
         self.work.mkdir(exist_ok=True)
         tables.write_manifest(self.folder / "manifest.parquet", self.plan.shards)
+        if changed:
+            more = f" (and {len(changed) - 1:,} more)" if len(changed) > 1 else ""
+            raise InputChangedError(
+                f"{changed[0]}{more}: changed or vanished since the attempt that broke off; "
+                "put it back, or run again to take the input as it is"
+            )
+
+    def _changed_inputs(self) -> list[str]:
+        """Inputs of an attempt at the same recipe that broke off, if they are not what they were."""
+        if not self.work.exists() or (self.folder / "report" / "summary.json").exists():
+            return []
+        try:
+            before = recipes.load(self.folder / "recipe.toml").identity()
+        except UserError:
+            return []
+        if before != self.plan.recipe.identity():
+            return []
+        return tables.changed_files(self.folder / "manifest.parquet", self.plan.shards)
 
     def _tasks(self, name: str, tasks: Sequence[Task], size: int = 0) -> list[dict[str, Any]]:
         with self.show.part(name, len(tasks), size) as advance:

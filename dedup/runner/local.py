@@ -62,10 +62,14 @@ class Serial:
 
 
 class Local:
-    """Does tasks in at most so many processes."""
+    """Does tasks in at most so many processes.
 
-    def __init__(self, workers: int, *, own_stages: bool = False) -> None:
-        self._most, self._own_stages = workers, own_stages
+    own_stages   whether they run no code of the user
+    lock         descriptor of the output's lock, for them to hold too
+    """
+
+    def __init__(self, workers: int, *, own_stages: bool = False, lock: int | None = None) -> None:
+        self._most, self._own_stages, self._lock = workers, own_stages, lock
         self._workers: list[_Worker] = []
         self._peaks: dict[int, int] = {}
 
@@ -78,7 +82,7 @@ class Local:
         results = look_up(tasks, self._most)
         waiting = [number for number in reversed(range(len(tasks))) if results[number] is None]
         while len(self._workers) < min(self._most, len(waiting)):
-            self._workers.append(_Worker(self._own_stages))
+            self._workers.append(_Worker(self._own_stages, self._lock))
         tried: dict[int, int] = {}
         with selectors.DefaultSelector() as selector:
             for worker in self._workers:
@@ -124,7 +128,7 @@ class Local:
                     "where memory is short, run again with fewer --workers"
                 )
             waiting.append(number)
-        fresh = _Worker(self._own_stages)
+        fresh = _Worker(self._own_stages, self._lock)
         self._workers.append(fresh)
         selector.register(fresh.output, selectors.EVENT_READ, fresh)
         self._feed(fresh, tasks, waiting)
@@ -141,12 +145,9 @@ class Local:
 
 
 class _Worker:
-    """One process and the pipes to it.
+    """One process and the pipes to it."""
 
-    own_stages   whether it runs no code of the user
-    """
-
-    def __init__(self, own_stages: bool) -> None:
+    def __init__(self, own_stages: bool, lock: int | None) -> None:
         home = str(Path(dedup.__file__).parent.parent)
         paths = [home, *(os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path), ONE_THREAD: "1"}
@@ -155,6 +156,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
+            pass_fds=[] if lock is None else [lock],
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None

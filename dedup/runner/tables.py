@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from dedup import buffers, drop
 from dedup.io import parquet, read
@@ -58,6 +60,19 @@ def write_manifest(path: Path, shards: Sequence[Shard]) -> None:
         writer = parquet.RowWriter(temporary, schema)
         writer.add(table)
         writer.close()
+
+
+def changed_files(manifest: Path, shards: Sequence[Shard]) -> list[str]:
+    """Files of a manifest that are among the shards and not as they were, or that are gone."""
+    if not manifest.exists():
+        return []
+    now = {shard.path: (shard.bytes, shard.mtime_ns) for shard in shards}
+    columns = pq.read_table(manifest, columns=["path", "bytes", "mtime_ns"]).to_pydict().values()
+    return [
+        path
+        for path, *before in zip(*columns, strict=True)
+        if (now[path] != tuple(before) if path in now else not os.path.lexists(path))
+    ]
 
 
 def count_reasons(folders: Sequence[str]) -> Counter[str]:

@@ -1,0 +1,311 @@
+"""A run that is killed at, or has no disk for, any write of any kind of file goes on with the same command.
+
+The kills are made by a process of its own (this file is its script too): it forks a run, counts what the run asks of
+the file system, and kills it just before one of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gzip
+import json
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dedup
+from dedup.runner import barrier, match, scan, tables, write
+from tests.runs import files, tree_bytes, write_jsonl, write_parquet
+
+SEED = 20_240_501
+# Every kind of file: changed texts, rejected rows, two passes, exact and near duplicates, a drop rule.
+RECIPE: dict[str, Any] = {
+    "id": "id",
+    "step": [
+        {"use": "clean.normalize"},
+        {"dedup": "exact"},
+        {"dedup": "near"},
+        {"use": "measure.gopher.quality"},
+        {"use": "drop.when", "word_count": {"below": 20}},
+    ],
+}
+WORDS = [f"{start}{end}" for start in "bcdfghlmnprst" for end in ("ag", "en", "ip")]
+
+
+def make_input(folder: Path) -> Path:
+    """Three shards, one of each format, with duplicates of each kind and a line that is no document."""
+    rng = random.Random(SEED)
+    originals = [[rng.choice(WORDS) for _ in range(rng.choice([10, 70, 160]))] for _ in range(30)]
+    shards = []
+    for shard in range(3):
+        rows = []
+        for n in range(30):
+            words = list(rng.choice(originals))
+            if n % 3:
+                words[rng.randrange(len(words))] = rng.choice(WORDS)
+            rows.append({"id": f"{shard}-{n}", "text": " ".join(words) + " \r\n" * (n % 5 == 0)})
+        shards.append(rows)
+    path = write_jsonl(folder / "0.jsonl", shards[0])
+    path.write_bytes(path.read_bytes() + b"no document\n")
+    packed = write_jsonl(folder / "1.jsonl", shards[1])
+    packed.with_suffix(".jsonl.gz").write_bytes(gzip.compress(packed.read_bytes(), mtime=0))
+    packed.unlink()
+    write_parquet(folder / "2.parquet", shards[2])
+    return folder
+
+
+def run(input: Path, output: Path) -> Any:
+    return dedup.run(RECIPE, str(input), output, executor="serial")
+
+
+# Kills
+
+
+def main(input: str, output: str, seed: str, most: str) -> None:
+    """Kill runs at writes of every kind, `most` of them, and continue each; a line on stdout for what is wrong."""
+    whole = Path(output, "whole")
+    run(Path(input), whole)  # here: kernels are loaded, and forks are fast
+    tree, layout = tree_bytes(whole), files(whole)
+    counted = Path(output, "counted")
+    listing = Path(output, "events.json")
+    forked(lambda: count(Path(input), counted, listing))
+    events = json.loads(listing.read_text())
+    for number, at in enumerate(moments(events, random.Random(int(seed)), int(most))):
+        here = Path(output, f"killed-{number}")
+        code = forked(functools.partial(die, Path(input), here, at))
+        again = forked(functools.partial(run, Path(input), here))
+        facts = {
+            "it was killed": code == -signal.SIGKILL,
+            "the same command went on": again == 0,
+            "the bytes are the same": again == 0 and tree_bytes(here) == tree,
+            "nothing is left behind": files(here) == layout and not (here / "work").exists(),
+        }
+        wrong = [fact for fact, holds in facts.items() if not holds]
+        print("fault" if wrong else "killed", json.dumps([at, events[at], code, again, wrong]), flush=True)
+
+
+def forked(action: Callable[[], object]) -> int:
+    """The exit code of a process that does this; minus the signal that ended it."""
+    child = os.fork()
+    if not child:
+        try:
+            action()
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate")
+
+
+def changes(output: Path, then: Callable[[str], object]) -> None:
+    """Call `then` with what this process is about to do to a file of the output, from now on."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in CHANGES or (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        ):
+            path = os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes | os.PathLike) else ""
+            if path.startswith(str(output)) or event in ("os.remove", "os.rmdir"):  # rmtree names them within a folder
+                then(f"{event} {path.removeprefix(str(output))}")
+
+    sys.addaudithook(hook)
+
+
+def count(input: Path, output: Path, listing: Path) -> None:
+    seen: list[str] = []
+    changes(output, seen.append)
+    run(input, output)
+    listing.write_text(json.dumps(seen))
+
+
+def die(input: Path, output: Path, at: int) -> None:
+    left = iter(range(at, -1, -1))
+    changes(output, lambda event: os.kill(os.getpid(), signal.SIGKILL) if next(left) == 0 else None)
+    run(input, output)
+
+
+def moments(events: list[str], rng: random.Random, most: int) -> list[int]:
+    """Places among the events: one of each kind before a second of any."""
+    kinds: dict[str, list[int]] = {}
+    for at, event in enumerate(events):
+        kind = re.sub(r"\d+", "0", event) if "/" in event else event.partition(" ")[0]
+        kinds.setdefault(kind, []).append(at)
+    for places in kinds.values():
+        rng.shuffle(places)
+    rounds = [[places[n] for places in kinds.values() if n < len(places)] for n in range(len(events))]
+    for some in rounds:
+        rng.shuffle(some)
+    return [at for some in rounds for at in some][:most]
+
+
+def check_kills(tmp_path: Path, seed: int, most: int) -> None:
+    input = make_input(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "tests.runner.test_every_write",
+        str(input),
+        str(tmp_path / "out"),
+        str(seed),
+        str(most),
+    ]
+    child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert [line for line in child.stdout.splitlines() if not line.startswith("killed ")] == []
+    assert (child.returncode, child.stdout.count("\n")) == (0, most), child.stderr[-2000:]
+
+
+def test_a_run_killed_at_writes_of_several_kinds_goes_on_with_the_same_command(tmp_path: Path) -> None:
+    check_kills(tmp_path, SEED, 8)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_writes_of_every_kind_goes_on_with_the_same_command(tmp_path: Path, seeded: bool) -> None:
+    check_kills(tmp_path, SEED + 1, 30 if seeded else 150)
+
+
+# Full disks
+
+WRITES: dict[str, tuple[Any, str]] = {
+    "the recipe": (tables, "write_recipe"),
+    "the manifest": (tables, "write_manifest"),
+    "a scan": (scan, "scan_shard"),
+    "equal texts": (match, "group_exact"),
+    "edges": (match, "find_edges"),
+    "components": (match, "join_components"),
+    "shingles": (match, "fetch_shingles"),
+    "representatives": (match, "represent"),
+    "what is gone": (barrier, "_save_gone"),
+    "duplicates": (tables, "write_duplicates"),
+    "a shard": (write, "write_shard"),
+    "the documents' table": (tables, "write_documents"),
+    "the summary": (tables, "write_json"),
+}
+
+
+@contextlib.contextmanager
+def file_bytes(limit: int) -> Iterator[None]:
+    """No file grows beyond so many bytes: for all who write, in Python or not, as a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes], list[str]]:
+    """An input, and what an undisturbed run makes of it."""
+    folder = tmp_path_factory.mktemp("whole")
+    input = make_input(folder / "in")
+    run(input, folder / "out")
+    return input, tree_bytes(folder / "out"), files(folder / "out")
+
+
+def scarce(function: Callable[..., Any], size: int, passed: int) -> Callable[..., Any]:
+    """The function, whose files may have so many bytes after it was called so many times."""
+    calls = iter(range(1_000))
+
+    def limited(*arguments: Any, **settings: Any) -> Any:
+        with file_bytes(size) if next(calls) >= passed else contextlib.nullcontext():
+            return function(*arguments, **settings)
+
+    return limited
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_a_file_that_cannot_grow_is_named_in_one_line_whatever_was_being_written(
+    what: str, whole: tuple[Path, dict[str, bytes], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    input, tree, layout = whole
+    output = tmp_path / "out"
+    module, name = WRITES[what]
+    function = getattr(module, name)
+    failures = []
+    for size, passed in ((0, 0), (40, 1), (600, 2)):
+        monkeypatch.setattr(module, name, scarce(function, size, passed))
+        try:
+            run(input, output)
+        except dedup.DedupError as error:
+            failures.append(str(error))
+    pattern = rf"{output}[^\n]*: [^\n]*File too large[^\n]*; the same command goes on from here"
+    assert [text for text in failures if not re.fullmatch(pattern, text)] == []
+    assert failures != []
+    monkeypatch.undo()
+    run(input, output)
+    assert (tree_bytes(output), files(output)) == (tree, layout)
+
+
+@contextlib.contextmanager
+def disk(folder: Path, size: int) -> Iterator[Path]:
+    """A file system of so many bytes, where this process may mount one."""
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("may not mount a tmpfs here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_on_a_disk_that_grows_the_same_command_ends_in_the_end(
+    whole: tuple[Path, dict[str, bytes], list[str]], tmp_path: Path
+) -> None:
+    """Each time it goes on where there was no room, until all the bytes are there."""
+    input, tree, layout = whole
+    failures = []
+    with disk(tmp_path / "disk", 16 << 10) as small:
+        for size in range(16, 1 << 20, 16):
+            subprocess.run(["mount", "-o", f"remount,size={size << 10}", small], check=True)
+            try:
+                run(input, small / "out")
+                break
+            except dedup.DedupError as error:
+                failures.append(str(error))
+        assert (tree_bytes(small / "out"), files(small / "out")) == (tree, layout)
+    pattern = rf"{small}[^\n]*: [^\n]*No space left on device[^\n]*; the same command goes on from here"
+    assert [text for text in failures if not re.fullmatch(pattern, text)] == []
+    parts = ("scan-", "barrier-", "write")
+    assert [part for part in parts if not any(part in text for text in failures)] == [], failures
+
+
+def test_an_output_that_may_not_be_written_is_named(
+    whole: tuple[Path, dict[str, bytes], list[str]], tmp_path: Path
+) -> None:
+    input, tree, _ = whole
+    with disk(tmp_path / "disk", 1 << 20) as place:
+        run(input, place / "finished")
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        assert [refusal(input, place / name) for name in ("new", "finished")] == [
+            f"{place}/new: Read-only file system; the same command goes on from here",
+            f"{place}/finished/.lock: Read-only file system; the same command goes on from here",
+        ]
+        subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+        run(input, place / "new")
+        assert tree_bytes(place / "new") == tree_bytes(place / "finished") == tree
+
+
+def refusal(input: Path, output: Path) -> str:
+    with pytest.raises(dedup.DedupError) as caught:
+        run(input, output)
+    return str(caught.value)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
