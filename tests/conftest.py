@@ -24,7 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "ray" in getattr(item, "fixturenames", ()):
+            item.add_marker("ray")
     if not SHARED.exists():
         for item in items:
             if "shared" in item.keywords:
@@ -49,7 +53,7 @@ def seeded(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--seeded-subset"))
 
 
-@pytest.fixture(params=["serial", "local", "ray"])
+@pytest.fixture(params=["serial", "local", pytest.param("ray", marks=pytest.mark.ray)])
 def executor(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Arguments of dedup.run that choose an executor; every test of whole runs takes them."""
     if request.param == "serial":

@@ -254,7 +254,7 @@ def make_ready(recipe: Recipe, marker: str, key: str, run: str, folder: str) -> 
                 f"{node} has other versions of dedup, its libraries or the recipe's modules than the driver; "
                 "install the same on every node"
             )
-        warm_kernels(recipe, lambda text: None)
+        warm_kernels(recipe, lambda text: print(f"dedup: {node}: {text}", file=sys.stderr))
     except DedupError as error:
         return "error", error
     return "done", None

@@ -296,3 +296,40 @@ def test_a_node_with_other_code_or_without_the_folder_is_named(tmp_path: Path) -
         f"{node} does not see {tmp_path / 'elsewhere'}; recipe, input and output have to lie in folders "
         "that every node sees under the same path",
     ]
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_nodes_writes_the_same_bytes_and_is_left_as_it_was(tmp_path: Path, ray: Any) -> None:
+    """Two nodes of one CPU each on this machine; a stage writes down which of them did what."""
+    from ray.cluster_utils import Cluster
+
+    sample.write(tmp_path / "in")
+    recipe = stage(
+        tmp_path,
+        "import os, pathlib\ndef rule(batch):\n"
+        f"    pathlib.Path({str(tmp_path)!r}, 'node-' + os.environ.get('NODE', 'none')).touch()\n    return batch\n",
+    )
+    recipe.write_text(recipe.read_text() + '[[step]]\ndedup = "near"\n')
+    small = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    cluster = Cluster(initialize_head=True, connect=False, head_node_args=small | {"include_dashboard": False})
+    try:
+        for number in range(2):
+            if number:
+                cluster.add_node(**small, env_vars={"NODE": "second"})
+            more = [
+                "-o",
+                tmp_path / f"{number + 1} nodes",
+                "--executor",
+                "ray",
+                "--address",
+                cluster.address,
+                "--quiet",
+            ]
+            done = command("run", recipe, "-i", tmp_path / "in", *more)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    finally:
+        cluster.shutdown()
+    dedup.run(recipe, str(tmp_path / "in"), tmp_path / "serial", executor="serial")
+    trees = [tree_bytes(tmp_path / name) for name in ("serial", "1 nodes", "2 nodes")]
+    assert trees[0] == trees[1] == trees[2]
+    assert (tmp_path / "node-second").exists()
