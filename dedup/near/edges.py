@@ -20,7 +20,7 @@ from dedup.near.params import Bands
 from dedup.near.signature import SMALL, Sketches
 
 DOCUMENT_BITS = 20  # of an exchange row; a segment has at most 2^20 documents
-SLICED_FROM = 256  # members: a smaller bucket is done before planes are made
+SLICED_FROM = 128  # members: a smaller bucket is done before planes are made
 BUCKET_CAP = 200_000  # members; all pairs of so many take a minute or two
 DENSE_FROM, DENSE_EDGES = (
     20_000,
@@ -222,7 +222,7 @@ def _planes(members: Int64s, load: Load, rule: _Rule) -> tuple[Int64s, _Planes, 
     share = (1 - rule.threshold) / (1 + rule.threshold) * UNIT
     by_set = (counts[order[:few]] * share).astype(np.int64) + 1
     by_sign = np.full(n, (slots - rule.bands.least_equal) * UNIT // 2)
-    return members[order], _Planes(sets[:, order[:few]], by_set, 0), _Planes(signs, by_sign, few)
+    return members[order], _Planes(np.take(sets, order[:few], axis=1), by_set, 0), _Planes(signs, by_sign, few)
 
 
 def _compare_pairs(key: np.uint64, members: Int64s, found: npt.NDArray[np.uint32], load: Load, rule: _Rule) -> Edges:
@@ -230,16 +230,18 @@ def _compare_pairs(key: np.uint64, members: Int64s, found: npt.NDArray[np.uint32
     from dedup.kernels import bucket as kernels
 
     is_met = np.zeros(len(members), np.bool_)
-    is_met[found] = True
+    kernels.mark(found, is_met)
     met = np.flatnonzero(is_met)
     met = met[np.argsort(members[met])]
     row = np.empty(len(members), np.int64)
     row[met] = np.arange(len(met))
-    is_edge, similarity = np.empty(len(found), np.bool_), np.empty(len(found))
-    kernels.compare_pairs(
-        row[found], *load(members[met]), key, np.uint64(DOCUMENT_BITS), *rule.numbers, is_edge, similarity
-    )
-    return Edges(np.sort(members[found[is_edge]].astype(np.uint32), axis=1), similarity[is_edge])
+    sketches = load(members[met])
+    keys, own = np.empty((len(met), rule.bands.bands), np.uint64), np.empty(len(met), np.int64)
+    shift, (bands, rows, threshold, least_equal) = np.uint64(DOCUMENT_BITS), rule.numbers
+    kernels.own_bands(sketches.signatures, key, shift, bands, rows, keys, own)
+    pairs, similarity = np.empty((len(found), 2), np.uint32), np.empty(len(found))
+    n = kernels.compare_pairs(found, row, members, *sketches, keys, own, threshold, least_equal, pairs, similarity)
+    return Edges(pairs[:n].copy(), similarity[:n].copy())
 
 
 def _compare_with_leaders(members: Int64s, load: Load, rule: _Rule) -> tuple[list[Edges], int]:
