@@ -21,9 +21,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dedup
+from dedup.io.files import save_array
 from dedup.runner import barrier, match, scan, tables, write
 from tests.runs import files, tree_bytes, write_jsonl, write_parquet
 
@@ -165,7 +167,8 @@ def check_kills(tmp_path: Path, seed: int, most: int) -> None:
     ]
     child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert [line for line in child.stdout.splitlines() if not line.startswith("killed ")] == []
-    assert (child.returncode, child.stdout.count("\n")) == (0, most), child.stderr[-2000:]
+    assert child.returncode == 0, child.stderr[-2000:]
+    assert 0 < child.stdout.count("\n") <= most
 
 
 def test_a_run_killed_at_writes_of_several_kinds_goes_on_with_the_same_command(tmp_path: Path) -> None:
@@ -173,8 +176,8 @@ def test_a_run_killed_at_writes_of_several_kinds_goes_on_with_the_same_command(t
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_writes_of_every_kind_goes_on_with_the_same_command(tmp_path: Path, seeded: bool) -> None:
-    check_kills(tmp_path, SEED + 1, 30 if seeded else 150)
+def test_a_run_killed_at_any_of_its_writes_goes_on_with_the_same_command(tmp_path: Path, seeded: bool) -> None:
+    check_kills(tmp_path, SEED + 1, 30 if seeded else 1_000)
 
 
 # Full disks
@@ -248,6 +251,15 @@ def test_a_file_that_cannot_grow_is_named_in_one_line_whatever_was_being_written
     monkeypatch.undo()
     run(input, output)
     assert (tree_bytes(output), files(output)) == (tree, layout)
+
+
+@pytest.mark.parametrize("size", [100, 500, 4_000])  # np.save loses the last 4 KiB of such without a word
+def test_an_array_that_the_disk_does_not_take_is_an_error_whatever_its_size(size: int, tmp_path: Path) -> None:
+    with file_bytes(128 + 8 * size - 1), pytest.raises(OSError, match="File too large"):
+        save_array(tmp_path / "short.npy", np.arange(size))
+    save_array(tmp_path / "whole.npy", np.arange(size).reshape(2, -1))
+    np.save(tmp_path / "numpy.npy", np.arange(size).reshape(2, -1))
+    assert (tmp_path / "whole.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
 
 
 @contextlib.contextmanager

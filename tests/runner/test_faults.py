@@ -349,7 +349,7 @@ def broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ..
     with monkeypatch.context() as patched:
         disturb(patched, fail)
         with pytest.raises(
-            dedup.DedupError, match="^/dev/vda: Input/output error; the same command goes on from here$"
+            dedup.DedupError, match=r"^/dev/vda: Input/output error; the same command goes on from here$"
         ):
             dedup.run(NEAR, str(tmp_path / "in"), tmp_path / "out", executor="serial")
     return NEAR, str(tmp_path / "in"), tmp_path / "out"
