@@ -23,7 +23,7 @@ from dedup.recipe import Recipe, Step, sketch_of
 from dedup.stages import Stage, find, with_files
 
 PROBED_JSONL_SHARDS = 16
-OWN_COLUMNS = ("row", "doc_id", "shard", "duplicate_of", "similarity")  # names that a run's tables use
+OWN_COLUMNS = ("id", "row", "doc_id", "shard", "duplicate_of", "similarity")  # names that a run's tables use
 
 
 @dataclass(frozen=True)

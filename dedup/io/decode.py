@@ -6,6 +6,7 @@ holds, and a small file that unpacks to terabytes is met one block at a time.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -35,13 +36,43 @@ class BrokenShard(DedupError):
         self.reason = reason
 
 
-def blocks(path: str | Path, codec: Codec, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """The decoded bytes, about `size` at a time; raises BrokenShard after the last byte before a fault."""
+def blocks(
+    path: str | Path, codec: Codec, size: int = BLOCK_BYTES, begin: int = 0, end: int | None = None
+) -> Iterator[bytes]:
+    """The decoded bytes, about `size` at a time; raises BrokenShard after the last byte before a fault.
+
+    begin, end   of a plain file, only the bytes from `begin` up to `end`
+    """
     with open(path, "rb", buffering=READ_BYTES) as file:
         if codec == "none":
-            yield from iter(lambda: file.read(size), b"")
+            file.seek(begin)
+            left = size if end is None else end - begin
+            while block := file.read(min(size, left)):
+                yield block
+                left -= len(block) if end is not None else 0
         else:
             yield from _gathered(_gzip(file, size) if codec == "gzip" else _zstd(file), size)
+
+
+def line_start(path: str | Path, at: int, most: int) -> int:
+    """Where the line begins that follows the first newline at or beyond byte `at` of a plain file; from 0, at 0.
+
+    The end of the file where there is none, or none within `most` bytes.
+    """
+    if at == 0:
+        return 0
+    with open(path, "rb", buffering=0) as file:
+        file.seek(at)
+        size = 1 << 14  # most lines end soon; one that does not is read by the block
+        left = most
+        while left > 0 and (block := file.read(size)):
+            found = block.find(b"\n")
+            if found >= 0:
+                return at + found + 1
+            at += len(block)
+            left -= len(block)
+            size = BLOCK_BYTES
+        return file.seek(0, os.SEEK_END)
 
 
 def _gathered(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:

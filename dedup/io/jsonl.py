@@ -24,7 +24,7 @@ import pyarrow as pa
 import zstandard
 
 from dedup.buffers import Int64s, frozen
-from dedup.io.decode import BLOCK_BYTES, BrokenShard, Codec, blocks
+from dedup.io.decode import BLOCK_BYTES, BrokenShard, Codec, blocks, line_start
 
 MAX_RAW_BYTES: Final = 1 << 16
 MAX_LINE_BYTES: Final = 1 << 30  # a text of 500 MB passes, written as \uXXXX too
@@ -81,17 +81,25 @@ class Parsed(NamedTuple):
 # ---- lines
 
 
-def read_lines(path: str | Path, codec: Codec, block_bytes: int = BLOCK_BYTES) -> Iterator[Lines | Tail]:
+def read_lines(
+    path: str | Path, codec: Codec, block_bytes: int = BLOCK_BYTES, begin: int = 0, end: int | None = None
+) -> Iterator[Lines | Tail]:
     """Whole lines in blocks, and a Tail if the shard breaks off. A byte-order mark is left out.
 
     It breaks off at a line that is too long to be held, too: what unpacks to terabytes is not read to its end.
     A line that the fault left without its ending counts as whole if it is a JSON object: no proper
     prefix of one is one.
+
+    begin, end   of a plain file, only the lines after the first newline at or beyond byte `begin`, up to those that
+                 come so after `end`; rows count from 0 there
     """
-    row = offset = 0
+    # A line longer than the longest ends the piece that it begins in, and what lies behind it is not read.
+    begin = line_start(path, begin, MAX_LINE_BYTES)
+    end = None if end is None else line_start(path, end, MAX_LINE_BYTES)
+    row, offset = 0, begin
     pending: list[bytes] = []
     reason: str | None = None
-    decoded = blocks(path, codec, block_bytes)
+    decoded = blocks(path, codec, block_bytes, begin, end)
     while True:
         try:
             block = next(decoded, None)

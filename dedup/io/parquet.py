@@ -63,7 +63,7 @@ def field_type(schema: pa.Schema, path: str) -> pa.DataType | None:
 
 
 class BrokenGroup(Exception):
-    """A row group cannot be decoded; its rows begin at `row`."""
+    """A row group cannot be decoded; its rows begin at `row` of those that were read."""
 
     def __init__(self, group: int, row: int, reason: str) -> None:
         super().__init__(group, row, reason)
@@ -71,18 +71,19 @@ class BrokenGroup(Exception):
 
 
 def read_batches(
-    file: Any, columns: Columns, batch_bytes: int, groups: int | None = None, *, whole: bool = False
+    file: Any, columns: Columns, batch_bytes: int, begin: int = 0, end: int | None = None, *, whole: bool = False
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """(row of its first row, batch) of the wanted columns as the shard has them; about batch_bytes of text each.
 
-    groups   read only so many row groups; BrokenGroup where one cannot be decoded
-    whole    decode the other columns too, so that a group that cannot be written is not begun
+    begin, end   read only the row groups `begin` to `end` - 1, whose rows count from 0
+    whole        decode the other columns too, so that a group that cannot be written is not begun
+    BrokenGroup where a row group cannot be decoded
     """
     wanted = [path for path in (columns.text, columns.id, *columns.more) if path is not None]
     present = list(dict.fromkeys(path for path in wanted if field_type(file.schema_arrow, path) is not None))
     others = [name for name in file.schema_arrow.names if name not in present] if whole else []
     row = 0
-    for group in range(file.num_row_groups if groups is None else groups):
+    for group in range(begin, file.num_row_groups if end is None else end):
         begun = row
         try:
             facts = file.metadata.row_group(group)

@@ -18,6 +18,7 @@ import pyarrow as pa
 from dedup import buffers
 from dedup.io import decode, jsonl, parquet
 from dedup.io.shards import Shard
+from dedup.io.units import Piece
 
 ROW, TEXT, ID = "_row", "text", "id"
 
@@ -54,48 +55,52 @@ class Rejected(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Some documents of a shard in order, what was rejected among them, and how many bytes were decoded."""
+    """Some documents of a piece in order, what was rejected among them, bytes decoded, and physical rows passed.
+
+    Rows count from the first of the piece.
+    """
 
     batch: pa.RecordBatch
     rejected: list[Rejected]
     decoded_bytes: int
+    rows: int
 
 
 def read(
-    shard: Shard, source: Source, batch_bytes: int, limit: int | None = None, broken: parquet.BrokenGroup | None = None
+    piece: Piece, source: Source, batch_bytes: int, limit: int | None = None, broken: parquet.BrokenGroup | None = None
 ) -> Iterator[Chunk]:
-    """The documents of a shard, about batch_bytes of text at once; the first `limit` of them.
+    """The documents of a piece, about batch_bytes of text at once; the first `limit` of them.
 
     A Parquet row group that cannot be decoded raises BrokenGroup, maybe after some of its rows were given: read again
     with it as `broken`, which ends the shard before that group, whatever the batches.
     """
     if limit is None:
-        yield from _read(shard, source, batch_bytes, broken)
+        yield from _read(piece, source, batch_bytes, broken)
         return
     left = limit
-    for chunk in _read(shard, source, batch_bytes, broken):
+    for chunk in _read(piece, source, batch_bytes, broken):
         if chunk.batch.num_rows >= left:
             batch = chunk.batch.slice(0, left)
             last = batch[ROW][-1].as_py() if left else -1
-            yield Chunk(batch, [r for r in chunk.rejected if r.row is None or r.row < last], chunk.decoded_bytes)
+            yield chunk._replace(batch=batch, rejected=[r for r in chunk.rejected if r.row is None or r.row < last])
             return
         yield chunk
         left -= chunk.batch.num_rows
 
 
-def _read(shard: Shard, source: Source, batch_bytes: int, broken: parquet.BrokenGroup | None) -> Iterator[Chunk]:
-    if shard.format == "parquet":
-        yield from _read_parquet(shard, source, batch_bytes, broken)
-    elif shard.format == "jsonl":
-        yield from _read_jsonl(shard, source, batch_bytes)
+def _read(piece: Piece, source: Source, batch_bytes: int, broken: parquet.BrokenGroup | None) -> Iterator[Chunk]:
+    if piece.shard.format == "parquet":
+        yield from _read_parquet(piece, source, batch_bytes, broken)
+    elif piece.shard.format == "jsonl":
+        yield from _read_jsonl(piece, source, batch_bytes)
     else:
-        yield _shard_fault(source, shard.fault)
+        yield _shard_fault(source, piece.shard.fault)
 
 
 def _shard_fault(
     source: Source, reason: str, row: int | None = None, offset: int | None = None, raw: bytes = b""
 ) -> Chunk:
-    return Chunk(empty(source), [Rejected(row, offset, reason, raw, True)], 0)
+    return Chunk(empty(source), [Rejected(row, offset, reason, raw, True)], 0, 0)
 
 
 def empty(source: Source) -> pa.RecordBatch:
@@ -105,10 +110,10 @@ def empty(source: Source) -> pa.RecordBatch:
 
 
 def _read_parquet(
-    shard: Shard, source: Source, batch_bytes: int, broken: parquet.BrokenGroup | None
+    piece: Piece, source: Source, batch_bytes: int, broken: parquet.BrokenGroup | None
 ) -> Iterator[Chunk]:
     try:
-        file = parquet.open_file(shard.path)
+        file = parquet.open_file(piece.shard.path)
     except (pa.ArrowException, OSError) as error:
         yield _shard_fault(source, f"not readable as Parquet ({parquet.one_line(error)})")
         return
@@ -118,8 +123,8 @@ def _read_parquet(
             yield _shard_fault(source, fault)
             return
         columns = parquet.Columns(source.text, source.id, tuple(source.more))
-        groups = broken.group if broken is not None else None
-        for row, batch in parquet.read_batches(file, columns, batch_bytes, groups, whole=True):
+        end = broken.group if broken is not None else piece.end
+        for row, batch in parquet.read_batches(file, columns, batch_bytes, piece.begin, end, whole=True):
             yield _parquet_chunk(row, batch, source)
     if broken is not None:
         yield _shard_fault(source, f"row group {broken.group} cannot be decoded ({broken.reason})", broken.row)
@@ -133,12 +138,12 @@ def _parquet_chunk(first_row: int, batch: pa.RecordBatch, source: Source) -> Chu
     result = pa.RecordBatch.from_arrays(arrays, schema=source.schema())
     size = int(np.diff(buffers.texts(texts).offsets[[0, -1]])[0])
     if readable.all():
-        return Chunk(result, [], size)
+        return Chunk(result, [], size, batch.num_rows)
     raw = parquet.column(batch, source.text).cast(pa.large_binary())
     rejected = [
         Rejected(int(rows[i]), None, "text is not UTF-8", raw[int(i)].as_py(), False) for i in np.flatnonzero(~readable)
     ]
-    return Chunk(result.filter(pa.array(readable)), rejected, size)
+    return Chunk(result.filter(pa.array(readable)), rejected, size, batch.num_rows)
 
 
 def _wanted(source: Source) -> list[tuple[str, pa.DataType]]:
@@ -167,10 +172,10 @@ def _as_type(batch: pa.RecordBatch, path: str, kind: pa.DataType) -> pa.Array:
     return pa.nulls(batch.num_rows, kind)
 
 
-def _read_jsonl(shard: Shard, source: Source, batch_bytes: int) -> Iterator[Chunk]:
+def _read_jsonl(piece: Piece, source: Source, batch_bytes: int) -> Iterator[Chunk]:
     held: list[Chunk] = []
     size = 0
-    for chunk in _jsonl_chunks(shard, source, min(batch_bytes, decode.BLOCK_BYTES)):
+    for chunk in _jsonl_chunks(piece, source, min(batch_bytes, decode.BLOCK_BYTES)):
         held.append(chunk)
         size += chunk.decoded_bytes
         if size >= batch_bytes:
@@ -183,13 +188,18 @@ def _read_jsonl(shard: Shard, source: Source, batch_bytes: int) -> Iterator[Chun
 def _joined(chunks: list[Chunk]) -> Chunk:
     if len(chunks) == 1:
         return chunks[0]
-    batch = pa.concat_batches([chunk.batch for chunk in chunks])
-    return Chunk(batch, [r for chunk in chunks for r in chunk.rejected], sum(chunk.decoded_bytes for chunk in chunks))
+    batches, rejected, decoded_bytes, rows = zip(*chunks, strict=True)
+    return Chunk(pa.concat_batches(batches), [r for some in rejected for r in some], sum(decoded_bytes), sum(rows))
 
 
-def _jsonl_chunks(shard: Shard, source: Source, block_bytes: int) -> Iterator[Chunk]:
+def read_lines(piece: Piece, block_bytes: int = decode.BLOCK_BYTES) -> Iterator[jsonl.Lines | jsonl.Tail]:
+    """The lines of a piece of a JSONL shard."""
+    return jsonl.read_lines(piece.shard.path, piece.shard.codec, block_bytes, piece.begin, piece.end)
+
+
+def _jsonl_chunks(piece: Piece, source: Source, block_bytes: int) -> Iterator[Chunk]:
     more = source.further()
-    for lines in jsonl.read_lines(shard.path, shard.codec, block_bytes):
+    for lines in read_lines(piece, block_bytes):
         if isinstance(lines, jsonl.Tail):
             yield _shard_fault(source, lines.reason, lines.row, lines.offset, lines.raw)
             continue
@@ -197,17 +207,17 @@ def _jsonl_chunks(shard: Shard, source: Source, block_bytes: int) -> Iterator[Ch
         arrays = [pa.array(parsed.rows), *(parsed.columns[name] for name in source.schema().names[1:])]
         batch = pa.RecordBatch.from_arrays(arrays, schema=source.schema())
         rejected = [Rejected(r.row, r.offset, r.reason, r.raw, False) for r in parsed.rejects]
-        yield Chunk(batch, rejected, len(lines.data))
+        yield Chunk(batch, rejected, len(lines.data), len(lines.bounds) - 1)
 
 
 def read_texts(
-    shard: Shard, source: Source, rows: npt.NDArray[np.int64], batch_bytes: int
+    piece: Piece, source: Source, rows: npt.NDArray[np.int64], batch_bytes: int
 ) -> Iterator[pa.LargeStringArray]:
-    """The texts of some rows, ascending, in order; about batch_bytes of the shard at once."""
-    if shard.format == "parquet":
+    """The texts of some rows of a piece, ascending, in order; about batch_bytes of the shard at once."""
+    if piece.shard.format == "parquet":
         columns = parquet.Columns(source.text, None)
-        with parquet.open_file(shard.path) as file:
-            for first, batch in parquet.read_batches(file, columns, batch_bytes):
+        with parquet.open_file(piece.shard.path) as file:
+            for first, batch in parquet.read_batches(file, columns, batch_bytes, piece.begin, piece.end):
                 low, high = np.searchsorted(rows, [first, first + batch.num_rows])
                 if low < high:
                     texts, _ = parquet.readable_texts(parquet.column(batch, source.text))
@@ -215,7 +225,7 @@ def read_texts(
                 if high == len(rows):
                     break  # what follows is not wanted, and may be the group that cannot be decoded
         return
-    for lines in jsonl.read_lines(shard.path, shard.codec):
+    for lines in read_lines(piece):
         if isinstance(lines, jsonl.Tail):
             continue
         count = len(lines.bounds) - 1
@@ -224,6 +234,8 @@ def read_texts(
             keep = np.zeros(count, np.bool_)
             keep[rows[low:high] - lines.first_row] = True
             yield jsonl.parse(lines, text=source.text, id=None, columns={}, keep=keep).columns["text"]
+        if high == len(rows):
+            break
 
 
 def source_columns(shard: Shard) -> dict[str, Any] | None:

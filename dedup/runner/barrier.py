@@ -17,9 +17,9 @@ from dedup.buffers import Int64s
 from dedup.io import read
 from dedup.io.exchange import partition_bits
 from dedup.io.files import save_array
-from dedup.io.shards import Shard
 from dedup.plan import bands_of
 from dedup.recipe import Step
+from dedup.runner.scanned import Scanned
 from dedup.runner.task import Task, key_of
 
 EXACT_ROWS = 512 << 10  # rows of one partition: 20 MiB of exact keys, 4 MiB of band keys
@@ -50,15 +50,6 @@ class Drops(NamedTuple):
         order = np.argsort(self.documents)
         columns: list[Any] = [column[order] for column in self]
         return Drops(*columns)
-
-
-class Scanned(NamedTuple):
-    """What the scan of a pass left: a folder and key a shard, and the number of each shard's first document."""
-
-    shards: tuple[Shard, ...]
-    folders: list[str]
-    keys: list[str]
-    bases: list[int]  # one more than shards: the last is the number of documents
 
 
 RunTasks = Callable[[str, Sequence[Task]], list[dict[str, Any]]]
@@ -214,10 +205,9 @@ def _fetch(
     tasks = [
         Task(
             "dedup.runner.match:fetch_shingles",
-            str(folder / f"fetched-{shard.number:05}"),
-            key_of(key, "fetch", shard.number),
+            str(folder / f"fetched-{scan.unit.number:05}"),
+            key_of(key, "fetch", scan.unit.number),
             {
-                "shard": shard,
                 "scan": scan,
                 "base": base,
                 "until": until,
@@ -227,9 +217,7 @@ def _fetch(
                 "batch_bytes": batch_bytes,
             },
         )
-        for shard, scan, base, until in zip(
-            scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False
-        )
+        for scan, base, until in scanned.spans()
         if until > base
     ]
     run("fetch", tasks)

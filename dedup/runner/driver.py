@@ -1,4 +1,4 @@
-"""The driver: one function that names the passes of a run and maps tasks over shards.
+"""The driver: one function that names the passes of a run and maps tasks over work units.
 
 plan -> scan -> barriers -> (scan -> barriers ...) -> check the drop limit -> write -> tables. Everything a task made
 stays under work/ until the end, under a key, so that the same command continues where a run stopped.
@@ -13,7 +13,7 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ import tomli_w
 import dedup
 from dedup import recipe as recipes
 from dedup.errors import DropLimitError, InputChangedError, RunError, UserError
-from dedup.io import files, named, shards
+from dedup.io import files, named, shards, units
 from dedup.plan import Plan, make_plan
 from dedup.recipe import Recipe
-from dedup.runner import barrier, progress, scan, tables, write
+from dedup.runner import barrier, progress, publish, scan, scanned, tables, write
 from dedup.runner.local import Executor, Local, Serial, one_line, own_peak_rss_bytes
 from dedup.runner.result import Result
 from dedup.runner.task import Task, key_of
@@ -114,7 +114,8 @@ class _Run:
         self.begun = time.monotonic()
         self.cpu_begun = _cpu_seconds()
         self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.shards])
-        self.workers = _workers(plan)
+        self.units = units.cut(plan.shards, whole=limit is not None)
+        self.workers = _workers(plan, len(self.units))
         self.notes: list[dict[str, Any]] = []
         self.counts: dict[str, list[dict[str, Any]]] = {}  # of every finished task, by part of the run
         self.executor: Executor = Serial()
@@ -215,9 +216,11 @@ class _Run:
     def _passes(self) -> dict[str, Any]:
         recipe, plan = self.plan.recipe, self.plan
         drops: list[barrier.Drops] = []
-        earlier: list[scan.Earlier | None] = [None] * len(plan.shards)
+        parts = self.units
+        earlier: list[scan.Earlier | None] = [None] * len(parts)
         key = self.environment
-        counts: list[dict[str, Any]] = []
+        scans: list[dict[str, Any]] = []  # counts of all passes
+        counts: list[dict[str, Any]] = []  # of the first
         for number, one in enumerate(plan.passes):
             if number and not one.stages and not one.barriers:
                 break  # nothing follows the last barrier: its scan is the last
@@ -243,47 +246,46 @@ class _Run:
             )
             tasks = [
                 Task(
-                    "dedup.runner.scan:scan_shard",
-                    str(here / f"scan-{shard.number:05}"),
-                    key_of(key, shard.number, shard.name, shard.fingerprint),
-                    {"shard": shard, "work": done, "earlier": earlier[shard.number]},
+                    "dedup.runner.scan:scan_unit",
+                    str(here / f"scan-{unit.number:05}"),
+                    key_of(key, unit.number, unit.fingerprint),
+                    {"unit": unit, "work": done, "earlier": before},
                 )
-                for shard in plan.shards
+                for unit, before in zip(parts, earlier, strict=True)
             ]
-            scanned_counts = self._tasks(f"scan {number}" if len(plan.passes) > 1 else "scan", tasks, _bytes(plan))
-            counts = counts or scanned_counts
-            bases = [0, *np.cumsum([c["documents"] for c in scanned_counts]).tolist()]
-            scanned = barrier.Scanned(plan.shards, [t.folder for t in tasks], [t.key for t in tasks], bases)
-            self._check_drop_limit(scanned)
+            found_counts = self._tasks(f"scan {number}" if len(plan.passes) > 1 else "scan", tasks, _bytes(plan))
+            left, found_counts = scanned.of_units(
+                parts, found_counts, [task.folder for task in tasks], [task.key for task in tasks]
+            )
+            parts = [one.unit for one in left.scans]
+            scans += found_counts
+            counts = counts or found_counts
+            self._check_drop_limit(left)
             if one.barriers:
                 found, notes = barrier.run_barriers(
-                    self._tasks, here, one.barriers, scanned, plan.source, recipe.batch_bytes, self.show.warn
+                    self._tasks, here, one.barriers, left, plan.source, recipe.batch_bytes, self.show.warn
                 )
                 drops.append(found)
                 self.notes += notes
-                earlier = self._earlier(here, scanned, drops)
+                earlier = self._earlier(here, left, drops)
                 # What barriers drop depends on every shard: so does whatever a later pass makes of it.
-                key = key_of(key, scanned.keys)
+                key = key_of(key, left.keys)
         named.check_unchanged(plan.files)
-        return self._publish(scanned, drops, counts)
+        return self._publish(left, drops, counts, scans)
 
-    def _earlier(
-        self, here: Path, scanned: barrier.Scanned, drops: Sequence[barrier.Drops]
-    ) -> list[scan.Earlier | None]:
+    def _earlier(self, here: Path, left: scanned.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:
         gone = np.sort(np.concatenate([d.documents for d in drops]))
         given: list[scan.Earlier | None] = []
-        for shard, folder, base, until in zip(
-            scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False
-        ):
-            path = here / f"gone-{shard.number:05}.npy"
+        for one, base, until in left.spans():
+            path = here / f"gone-{one.unit.number:05}.npy"
             low, high = np.searchsorted(gone, [base, until])
             files.save_array(path, gone[low:high] - base)
-            given.append(scan.Earlier(folder, str(path)))
+            given.append(scan.Earlier(one.folder, str(path)))
         return given
 
-    def _check_drop_limit(self, scanned: barrier.Scanned) -> None:
-        total = scanned.bases[-1]
-        reasons = tables.count_reasons(scanned.folders)
+    def _check_drop_limit(self, left: scanned.Scanned) -> None:
+        total = left.bases[-1]
+        reasons = tables.count_reasons(left.folders)
         reasons.pop(scan.DUPLICATE, None)
         dropped = sum(reasons.values())
         if total and dropped / total > self.plan.recipe.max_drop:
@@ -294,38 +296,20 @@ class _Run:
             )
 
     def _publish(
-        self, scanned: barrier.Scanned, drops: list[barrier.Drops], counts: list[dict[str, Any]]
+        self,
+        left: scanned.Scanned,
+        drops: list[barrier.Drops],
+        counts: list[dict[str, Any]],
+        scans: list[dict[str, Any]],
     ) -> dict[str, Any]:
         plan = self.plan
-        outputs = [self._outputs(shard) for shard in plan.shards]
-        _remove_strangers(self.folder, outputs)
-        duplicates = tables.write_duplicates(self.folder, self.work / "duplicates", scanned, drops)
-        key = key_of(self.key, scanned.keys)
-        tasks = [
-            Task(
-                "dedup.runner.write:write_shard",
-                str(self.work / "write" / f"{shard.number:05}"),
-                key_of(key, "write", shard.number),
-                {
-                    "shard": shard,
-                    "scan_folder": folder,
-                    "duplicates": table,
-                    "source": plan.source,
-                    "measures": plan.measures,
-                    "outputs": output,
-                    "limit": self.limit,
-                },
-            )
-            for shard, folder, table, output in zip(plan.shards, scanned.folders, duplicates, outputs, strict=True)
-        ]
-        for task, output, count in zip(tasks, outputs, counts, strict=True):
-            wanted = [output.documents, output.dropped]
-            wanted += [output.rejected] if count["rejected_rows"] or count["rejected_shards"] else []
-            if not all(Path(path).exists() for path in wanted):  # published before, but somebody removed it
-                shutil.rmtree(task.folder, ignore_errors=True)
-        written = self._tasks("write", tasks, _bytes(plan))
-        reasons = tables.write_documents(self.folder / "report", scanned, duplicates, drops, plan.measures)
-        scans = [count for name in self.counts if name.startswith("scan") for count in self.counts[name]]
+        outputs = {shard.number: self._outputs(shard) for shard in plan.shards}
+        _remove_strangers(self.folder, outputs.values())
+        duplicates = tables.write_duplicates(self.folder, self.work / "duplicates", left, drops)
+        how = write.How(plan.source, plan.measures, self.limit)
+        key = key_of(self.key, left.keys)
+        written = publish.write_all(self._tasks, self.work / "write", key, left, duplicates, how, outputs, _bytes(plan))
+        reasons = tables.write_documents(self.folder / "report", left, duplicates, drops, plan.measures)
         return tables.summarize(plan, counts, written, reasons, self.notes, tables.seen_by_steps(scans))
 
     def _outputs(self, shard: shards.Shard) -> write.Outputs:
@@ -336,7 +320,7 @@ class _Run:
         )
 
 
-def _remove_strangers(folder: Path, outputs: Sequence[write.Outputs]) -> None:
+def _remove_strangers(folder: Path, outputs: Iterable[write.Outputs]) -> None:
     """Remove what an earlier run of the same recipe published for shards that are gone."""
     wanted = {path for output in outputs for path in (output.documents, output.dropped, output.rejected)}
     for name in ("documents", "dropped", "rejected"):
@@ -354,12 +338,12 @@ def _bytes(plan: Plan) -> int:
     return sum(shard.bytes for shard in plan.shards)
 
 
-def _workers(plan: Plan) -> int:
+def _workers(plan: Plan, tasks: int) -> int:
     """As many as asked for; else one a core, each with enough input to be worth its start-up."""
     if plan.recipe.executor == "serial":
         return 1
     worth_it = sum(shard.bytes for shard in plan.shards) // WORKER_BYTES
-    return plan.recipe.workers or max(1, min(os.cpu_count() or 1, worth_it, len(plan.shards)))
+    return plan.recipe.workers or max(1, min(os.cpu_count() or 1, worth_it, tasks))
 
 
 def _cpu_seconds() -> float:

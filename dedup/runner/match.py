@@ -1,7 +1,7 @@
 """The tasks between scan and writing: exact groups, edges, components, fetched shingles, representatives.
 
 Each reads what the scans left beside each other and writes NumPy files. Documents are numbered over the whole
-corpus, in the order of shards and rows; the number of a shard's first document is its base.
+corpus, in the order of shards and rows; the number of a unit's first document is its base.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from dedup.buffers import Int64s
 from dedup.io import read
 from dedup.io.exchange import read_partition
 from dedup.io.files import save_array
-from dedup.io.shards import Shard
 from dedup.near import edges as bucket_edges
 from dedup.near import match
 from dedup.near import signature as signing
 from dedup.plan import bands_of
 from dedup.recipe import Step
-from dedup.runner.scan import Changes, rows_table
+from dedup.runner.scanned import Changes, Scan, rows_table
 from dedup.runner.task import Progress
 
 GROUP_SHINGLES = 2 << 20  # shingles of the components that one task decides: 16 MiB
@@ -148,8 +147,7 @@ def fetch_shingles(
     folder: Path,
     progress: Progress,
     *,
-    shard: Shard,
-    scan: str,
+    scan: Scan,
     base: int,
     until: int,
     joined: str,
@@ -157,7 +155,7 @@ def fetch_shingles(
     source: read.Source,
     batch_bytes: int,
 ) -> dict[str, Any]:
-    """The sorted distinct shingles of a shard's documents that have an edge, sorted by group in each segment.
+    """The sorted distinct shingles of a unit's documents that have an edge, sorted by group in each segment.
 
     shingles.bin uint64; index.npy int64[n, 4]: document, group, begin, end (in shingles)
     """
@@ -168,15 +166,15 @@ def fetch_shingles(
     writer = _ShingleWriter(folder, base)
     few = np.zeros(0, np.uint8)
     if len(documents):
-        few = np.load(Path(scan, "sketches.npy"), mmap_mode="r")[documents]
+        few = np.load(Path(scan.folder, "sketches.npy"), mmap_mode="r")[documents]
     small = few < signing.SMALL
     if small.any():
         sketches = signing.read_sketches(
-            [Path(scan, "sketches.bin")], np.array([0, until - base]), documents[small], settings
+            [Path(scan.folder, "sketches.bin")], np.array([0, until - base]), documents[small], settings
         )
         writer.add(documents[small], groups[small], *_runs(sketches))
     if (~small).any():
-        _fetch_texts(writer, documents[~small], groups[~small], shard, scan, settings, source, batch_bytes, progress)
+        _fetch_texts(writer, documents[~small], groups[~small], scan, settings, source, batch_bytes, progress)
     writer.close()
     return {"documents": len(documents)}
 
@@ -190,25 +188,28 @@ def _fetch_texts(
     writer: _ShingleWriter,
     documents: Int64s,
     groups: Int64s,
-    shard: Shard,
-    scan: str,
+    scan: Scan,
     settings: Any,
     source: read.Source,
     batch_bytes: int,
     progress: Progress,
 ) -> None:
-    shard.check_unchanged()
-    rows = rows_table(scan)[read.ROW].to_numpy()[documents]
-    changes = Changes(Path(scan))
+    rows = scan.table()[read.ROW].to_numpy()[documents]
+    changes = Changes(Path(scan.folder))
     done = 0
-    for texts in read.read_texts(shard, source, rows, batch_bytes):
-        part = slice(done, done + len(texts))
-        texts = buffers.with_replaced(texts, *changes.at(documents[part]))
-        offsets, tokens = signing.token_hashes(texts, settings)
-        writer.add(documents[part], groups[part], *signing.shingle_sets(offsets, tokens, settings))
-        progress(len(texts), texts.nbytes)
-        done += len(texts)
-    shard.check_unchanged()
+    for piece, first, count, _ in scan.pieces():
+        low, high = np.searchsorted(documents, [first, first + count])
+        if low == high:
+            continue
+        piece.shard.check_unchanged()
+        for texts in read.read_texts(piece, source, rows[low:high], batch_bytes):
+            part = slice(done, done + len(texts))
+            texts = buffers.with_replaced(texts, *changes.at(documents[part]))
+            offsets, tokens = signing.token_hashes(texts, settings)
+            writer.add(documents[part], groups[part], *signing.shingle_sets(offsets, tokens, settings))
+            progress(len(texts), texts.nbytes)
+            done += len(texts)
+        piece.shard.check_unchanged()
 
 
 class _ShingleWriter:

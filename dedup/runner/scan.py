@@ -1,17 +1,18 @@
-"""The scan of one shard: read, run the stages up to the barrier, and write small tables beside each other.
+"""The scan of one unit: read, run the stages up to the barrier, and write small tables beside each other.
 
-rows.arrow      one row a document: _row, id, drop_reason, measures, text bytes and characters, exact key, keep order
+rows.arrow      one row a document: _row within its piece, the user's id, drop_reason, measures, bytes of text,
+                exact key, keep order
 exact-*.bin     exchange rows of an exact barrier
 bands.bin       exchange rows of the near barrier;  sketches.bin its signatures;  shingles.npy shingles a document
 changed.arrow   the texts of changed rows only: the input itself is the spool
-rejected.arrow  what was rejected
+rejected.arrow  what was rejected, with its piece and its row within that
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,19 @@ from dedup import buffers, drop, exact
 from dedup.io import parquet, read
 from dedup.io.exchange import ExchangeWriter
 from dedup.io.files import save_array
-from dedup.io.shards import Shard
+from dedup.io.units import Unit
 from dedup.near import match
 from dedup.near import signature as signing
 from dedup.plan import bands_of
 from dedup.recipe import Step
+from dedup.runner.scanned import Changes, open_table
 from dedup.runner.steps import Done, Steps
 from dedup.runner.task import Progress
 from dedup.segment import TOKENS
 
 REJECTED = pa.schema(
     [
+        ("piece", pa.int32()),
         ("row", pa.int64()),
         ("offset", pa.int64()),
         ("reason", pa.string()),
@@ -48,9 +51,9 @@ EXACT_SEGMENT = 1 << 18  # documents a segment of an exact exchange
 
 @dataclass(frozen=True)
 class Earlier:
-    """What the passes before know of a shard: its folder of the last scan and what its barriers dropped.
+    """What the passes before know of a unit: its folder of the last scan and what its barriers dropped.
 
-    dropped   path of an int64 .npy: documents (numbered within the shard) dropped by barriers so far
+    dropped   path of an int64 .npy: documents (numbered within the unit) dropped by barriers so far
     """
 
     folder: str
@@ -59,7 +62,7 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Work:
-    """What a scan does, the same for every shard."""
+    """What a scan does, the same for every unit."""
 
     stages: tuple[Step, ...]
     barriers: tuple[Step, ...]
@@ -71,58 +74,101 @@ class Work:
     folder: str  # of the recipe
 
 
-def scan_shard(
-    folder: Path, progress: Progress, *, shard: Shard, work: Work, earlier: Earlier | None
-) -> dict[str, Any]:
-    """Scan one shard; counts of documents, rejected rows and shards, null and empty texts, bytes of text."""
-    shard.check_unchanged()
+def scan_unit(folder: Path, progress: Progress, *, unit: Unit, work: Work, earlier: Earlier | None) -> dict[str, Any]:
+    """Scan one unit; counts of documents, rejected rows and shards, null and empty texts, bytes of text.
+
+    Of each piece: its documents, the rows it passed, and what of it was rejected.
+    """
     try:
-        counts = _scan(folder, progress, shard, work, earlier, None)
-    except parquet.BrokenGroup as broken:
+        return _scan(folder, progress, unit, work, earlier, {})
+    except parquet.BrokenGroup:
         for path in folder.iterdir():  # some batches of the broken group may be in them
             path.unlink()
-        counts = _scan(folder, progress, shard, work, earlier, broken)
-    shard.check_unchanged()
-    return counts
+        return _scan(folder, progress, unit, work, earlier, _broken_groups(unit, work))
+
+
+def _broken_groups(unit: Unit, work: Work) -> dict[int, parquet.BrokenGroup]:
+    """The first row group of each piece that cannot be decoded."""
+    broken = {}
+    for n, piece in enumerate(unit.pieces):
+        try:
+            for _ in read.read(piece, work.source, work.batch_bytes, work.limit):
+                pass
+        except parquet.BrokenGroup as fault:
+            broken[n] = fault
+    return broken
+
+
+COUNTS = ("documents", "rejected_rows", "rejected_shards", "null_text", "empty_text", "bytes_in")
+OF_PIECES = ("piece_documents", "piece_rows", "piece_rejected")
 
 
 def _scan(
     folder: Path,
     progress: Progress,
-    shard: Shard,
+    unit: Unit,
     work: Work,
     earlier: Earlier | None,
-    broken: parquet.BrokenGroup | None,
+    broken: Mapping[int, parquet.BrokenGroup],
 ) -> dict[str, Any]:
     before = _Before(earlier) if earlier is not None else None
-    names = ("documents", "rejected_rows", "rejected_shards", "null_text", "empty_text", "bytes_in")
-    counts: dict[str, Any] = dict.fromkeys(names, 0)
-    reasons: Counter[str] = Counter()
+    counts: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {name: [0] * len(unit.pieces) for name in OF_PIECES}
     steps = Steps(work.stages, work.folder, work.measure_all)
-    with contextlib.closing(_Sinks(folder, work, shard.name)) as sinks:
-        for chunk in read.read(shard, work.source, work.batch_bytes, work.limit, broken):
-            sinks.reject(chunk.rejected)
-            reasons.update(r.reason for r in chunk.rejected)
-            counts["rejected_shards"] += sum(r.is_shard for r in chunk.rejected)
-            counts["rejected_rows"] += sum(not r.is_shard for r in chunk.rejected)
-            if chunk.batch.num_rows:
-                _count_texts(chunk.batch[read.TEXT], counts)
-                batch, original = _begin(chunk.batch, before, counts["documents"], shard)
-                sinks.add(steps.apply(batch), original, counts["documents"])
-                counts["documents"] += batch.num_rows
-            progress(chunk.batch.num_rows, chunk.decoded_bytes)
+    first = 0
+    reasons: Counter[str] = Counter()
+    with contextlib.closing(_Sinks(folder, work)) as sinks:
+        for batch, decoded_bytes in _batches(unit, work, broken, sinks, counts, reasons):
+            if batch.num_rows:
+                batch, original = _begin(batch, before, first)
+                sinks.add(steps.apply(batch), original, first)
+                first += batch.num_rows
+            progress(batch.num_rows, decoded_bytes)
     return counts | {"rejected_by_reason": dict(reasons), "steps": steps.counts}
 
 
-def _count_texts(texts: pa.Array, counts: dict[str, Any]) -> None:
+def _batches(
+    unit: Unit,
+    work: Work,
+    broken: Mapping[int, parquet.BrokenGroup],
+    sinks: _Sinks,
+    counts: dict[str, Any],
+    reasons: Counter[str],
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """(documents, bytes decoded) of a unit, small shards together; counts, and hands over what is rejected."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for n, piece in enumerate(unit.pieces):
+        piece.shard.check_unchanged()
+        for chunk in read.read(piece, work.source, work.batch_bytes, work.limit, broken.get(n)):
+            sinks.reject(n, chunk.rejected)
+            reasons.update(r.reason for r in chunk.rejected)
+            _count(chunk, n, counts)
+            held.append(chunk.batch)
+            size += chunk.decoded_bytes
+            if len(unit.pieces) == 1 or size >= work.batch_bytes:
+                yield pa.concat_batches(held) if len(held) > 1 else held[0], size
+                held, size = [], 0
+        piece.shard.check_unchanged()
+    if held:
+        yield pa.concat_batches(held), size
+
+
+def _count(chunk: read.Chunk, n: int, counts: dict[str, Any]) -> None:
+    texts = chunk.batch[read.TEXT]
     lengths = pc.binary_length(texts)
+    shards = sum(r.is_shard for r in chunk.rejected)
+    counts["documents"] += len(texts)
+    counts["rejected_shards"] += shards
+    counts["rejected_rows"] += len(chunk.rejected) - shards
     counts["null_text"] += texts.null_count
     counts["empty_text"] += pc.sum(pc.equal(lengths, 0)).as_py() or 0
     counts["bytes_in"] += pc.sum(lengths).as_py() or 0
+    for name, more in zip(OF_PIECES, (len(texts), chunk.rows, len(chunk.rejected)), strict=True):
+        counts[name][n] += more
 
 
 class _Before:
-    """The columns and texts that earlier passes left for a shard, by document."""
+    """The columns and texts that earlier passes left for a unit, by document."""
 
     def __init__(self, earlier: Earlier) -> None:
         self.rows = open_table(Path(earlier.folder, "rows.arrow"))
@@ -145,7 +191,7 @@ class _Before:
 DUPLICATE = "duplicate"  # the reason of rows that a barrier dropped, while later passes run
 
 
-def _begin(batch: pa.RecordBatch, before: _Before | None, first: int, shard: Shard) -> tuple[pa.RecordBatch, Any]:
+def _begin(batch: pa.RecordBatch, before: _Before | None, first: int) -> tuple[pa.RecordBatch, Any]:
     """(batch as the first stage sees it, texts as they are in the input)."""
     original = batch[read.TEXT]
     batch = drop.set_column(batch, drop.REASON, pa.nulls(batch.num_rows, pa.string()))
@@ -158,8 +204,8 @@ def _begin(batch: pa.RecordBatch, before: _Before | None, first: int, shard: Sha
 class _Sinks:
     """The files of a scan, open."""
 
-    def __init__(self, folder: Path, work: Work, name: str) -> None:
-        self._folder, self._work, self._name = folder, work, name
+    def __init__(self, folder: Path, work: Work) -> None:
+        self._folder, self._work = folder, work
         self._near = next((step for step in work.barriers if step.kind == "near"), None)
         self._rows: Any = None
         self._changed = pa.ipc.new_file(str(folder / "changed.arrow"), CHANGED)
@@ -169,12 +215,10 @@ class _Sinks:
         self._sketches = signing.SketchWriter(folder / "sketches.bin") if self._near else None
         self._shingles: list[Any] = []
 
-    def reject(self, rejected: Sequence[read.Rejected]) -> None:
+    def reject(self, piece: int, rejected: Sequence[read.Rejected]) -> None:
         if rejected:
-            columns = [
-                pa.array(values, field_.type)
-                for values, field_ in zip(zip(*rejected, strict=True), REJECTED, strict=True)
-            ]
+            parts = ([piece] * len(rejected), *zip(*rejected, strict=True))
+            columns = [pa.array(values, kind) for values, kind in zip(parts, REJECTED.types, strict=True)]
             self._rejected.write_batch(pa.RecordBatch.from_arrays(columns, schema=REJECTED))
 
     def add(self, done: Done, original: Any, first: int) -> None:
@@ -185,7 +229,8 @@ class _Sinks:
         names = [
             n for n in batch.schema.names if not n.startswith("_") and n not in (read.TEXT, *self._work.source.more)
         ]
-        columns = {read.ROW: batch[read.ROW], read.ID: self._ids(batch)}
+        columns = {read.ROW: batch[read.ROW]}
+        columns |= {read.ID: batch[read.ID]} if self._work.source.id is not None else {}
         columns |= {name: batch[name] for name in names if name != read.ID}
         columns["_key_high"], columns["_key_low"] = pa.array(keys[:, 0]), pa.array(keys[:, 1])
         columns["_bytes"] = pc.cast(pc.fill_null(pc.binary_length(texts), 0), pa.int64())
@@ -200,14 +245,6 @@ class _Sinks:
         if self._rows is None:
             self._rows = pa.ipc.new_file(str(self._folder / "rows.arrow"), rows.schema)
         self._rows.write_batch(rows)
-
-    def _ids(self, batch: pa.RecordBatch) -> Any:
-        """The user's ids; path#row where there is none."""
-        rows = batch[read.ROW].cast(pa.large_string())
-        made = pc.binary_join_element_wise(
-            pa.scalar(self._name, pa.large_string()), rows, pa.scalar("#", pa.large_string())
-        )
-        return made if self._work.source.id is None else pc.coalesce(batch[read.ID], made)
 
     def _add_changed(self, texts: Any, original: Any, first: int) -> None:
         original = buffers.large_strings(original)
@@ -267,49 +304,3 @@ class _Sinks:
 def _column(batch: pa.RecordBatch, name: str, work: Work) -> pa.Array:
     inside = read.TEXT if name == work.source.text else read.ID if name == work.source.id else name
     return batch[inside]
-
-
-# What later tasks read of a scan
-
-
-def open_table(path: Path) -> pa.Table:
-    """A table of a scan, memory-mapped; a table without columns where the shard had no document."""
-    if not path.exists():
-        return pa.table({})
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-
-def rows_table(folder: Path | str) -> pa.Table:
-    """The rows table of a scan."""
-    return open_table(Path(folder, "rows.arrow"))
-
-
-class Changes:
-    """The changed texts of a shard, to be laid over the texts of its input."""
-
-    def __init__(self, folder: Path) -> None:
-        table = open_table(folder / "changed.arrow")
-        self._documents = buffers.one_chunk(table["document"]).to_numpy() if table.num_rows else np.zeros(0, np.int64)
-        self._table = table
-
-    def __len__(self) -> int:
-        return len(self._documents)
-
-    def within(self, first: int, count: int) -> tuple[Any, Any]:
-        """(int64 places, texts): the changed ones among documents first to first + count - 1."""
-        low, high = np.searchsorted(self._documents, [first, first + count])
-        texts = self._table["text"].slice(low, high - low) if high > low else pa.chunked_array([], pa.large_string())
-        return self._documents[low:high] - first, buffers.large_strings(texts)
-
-    def over(self, texts: Any, first: int) -> Any:
-        """The texts of documents from `first` on as the stages left them."""
-        return buffers.with_replaced(buffers.large_strings(texts), *self.within(first, len(texts)))
-
-    def at(self, documents: Any) -> tuple[Any, Any]:
-        """(places within `documents` that are changed, their texts); documents ascending."""
-        found = np.searchsorted(self._documents, documents)
-        found = np.minimum(found, max(len(self._documents) - 1, 0))
-        hits = np.flatnonzero(self._documents[found] == documents) if len(self._documents) else np.zeros(0, np.int64)
-        if not len(hits):
-            return hits, pa.array([], pa.large_string())
-        return hits, buffers.large_strings(self._table["text"].take(pa.array(found[hits])))

@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dedup import buffers, drop
-from dedup.io import parquet, read
+from dedup import drop
+from dedup.io import parquet
 from dedup.io.files import replacing
 from dedup.io.shards import Shard
 from dedup.plan import Plan
 from dedup.recipe import Recipe
-from dedup.runner.barrier import Drops, Scanned
-from dedup.runner.scan import DUPLICATE, open_table, rows_table
+from dedup.runner.barrier import Drops
+from dedup.runner.scan import DUPLICATE
+from dedup.runner.scanned import Scan, Scanned, open_table, rows_table
 
 KINDS = ("exact", "near")
 LOCAL = pa.schema(
@@ -91,21 +92,17 @@ def _counted(reasons: Any) -> dict[str, int]:
 
 
 def write_duplicates(output: Path, folder: Path, scanned: Scanned, drops: Sequence[Drops]) -> list[str]:
-    """duplicates.parquet, and the same rows a shard for the tasks that write it; the paths of these."""
+    """duplicates.parquet, and the same rows a unit for the tasks that write its shards; the paths of these."""
     merged = _merged(drops)
-    bases = np.array(scanned.bases)
-    ids, numbers = _names(scanned, np.unique(merged.twins), bases)
+    ids, numbers = _names(scanned, np.unique(merged.twins))
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with replacing(output / "duplicates.parquet") as temporary:
         writer = parquet.RowWriter(temporary, DUPLICATES)
-        for shard, scan, base, until in zip(
-            scanned.shards, scanned.folders, scanned.bases, scanned.bases[1:], strict=False
-        ):
+        for scan, base, until in scanned.spans():
             low, high = np.searchsorted(merged.documents, [base, until])
-            some = merged.between(low, high)
-            table = _local_table(shard, rows_table(scan), some, base, ids, numbers)
-            path = folder / f"{shard.number:05}.arrow"
+            table = _local_table(scan, merged.between(low, high), base, ids, numbers)
+            path = folder / f"{scan.unit.number:05}.arrow"
             with pa.ipc.new_file(str(path), LOCAL) as file:
                 file.write_table(table)
             writer.add(table.select(DUPLICATES.names))
@@ -122,34 +119,34 @@ def _merged(drops: Sequence[Drops]) -> Drops:
     return Drops(*columns).sorted()
 
 
-def _names(scanned: Scanned, twins: Any, bases: Any) -> tuple[Any, Any]:
+def _names(scanned: Scanned, twins: Any) -> tuple[Any, Any]:
     """((document, id) of every kept twin, their doc_ids)."""
     ids = [pa.array([], pa.large_string())]
     numbers = [np.zeros(0, np.int64)]
-    for shard, scan, base, until in zip(scanned.shards, scanned.folders, bases, bases[1:], strict=False):
+    for scan, base, until in scanned.spans():
         low, high = np.searchsorted(twins, [base, until])
         if low < high:
-            some = rows_table(scan).select([read.ID, read.ROW]).take(pa.array(twins[low:high] - base))
-            ids.append(buffers.one_chunk(some[read.ID]))
-            numbers.append((shard.number << 40) + some[read.ROW].to_numpy())
+            some, rows = twins[low:high] - base, scan.table()
+            ids.append(scan.ids(some, rows))
+            numbers.append(scan.doc_ids(some, rows))
     return (twins, pa.concat_arrays(ids)), np.concatenate(numbers)
 
 
-def _local_table(shard: Shard, rows: pa.Table, drops: Drops, base: int, ids: Any, numbers: Any) -> pa.Table:
+def _local_table(scan: Scan, drops: Drops, base: int, ids: Any, numbers: Any) -> pa.Table:
     if not len(drops.documents):
         return LOCAL.empty_table()
     twins, names = ids
     at = np.searchsorted(twins, drops.twins)
-    own = rows.select([read.ID, read.ROW]).take(pa.array(drops.documents - base))
+    own, rows = drops.documents - base, scan.table()
     missing = np.isnan(drops.similarity)
     columns = [
-        drops.documents - base,
-        own[read.ID],
+        own,
+        scan.ids(own, rows),
         names.take(pa.array(at)),
         pa.array(drops.similarity, mask=missing),
         pa.array(np.array(KINDS)[drops.kind]),
         drops.verified,
-        (shard.number << 40) + own[read.ROW].to_numpy(),
+        scan.doc_ids(own, rows),
         numbers[at],
     ]
     return pa.table(columns, names=LOCAL.names).cast(LOCAL)
@@ -187,20 +184,19 @@ def write_documents(
     ):
         writer = parquet.RowWriter(temporary, schema, sized="id")
         lost_writer = parquet.RowWriter(lost_path, lost_schema)
-        bases = iter(scanned.bases)
-        for shard, scan, local in zip(scanned.shards, scanned.folders, duplicates, strict=True):
-            rows = rows_table(scan)
-            base = next(bases)
+        for (scan, base, _), local in zip(scanned.spans(), duplicates, strict=True):
+            rows = scan.table()
             if not rows.num_columns:
                 continue
             reasons = _all_reasons(rows, open_table(Path(local)))
             counts.update(_counted(reasons))
-            doc_ids = (shard.number << 40) + rows[read.ROW].to_numpy()
-            writer.add(pa.table([rows[read.ID], doc_ids, reasons, *(rows[name] for name in names)], schema=schema))
+            everyone = np.arange(rows.num_rows)
+            ids, doc_ids = scan.ids(everyone, rows), scan.doc_ids(everyone, rows)
+            writer.add(pa.table([ids, doc_ids, reasons, *(rows[name] for name in names)], schema=schema))
             low, high = np.searchsorted(twins, [base, base + rows.num_rows])
             places = pa.array(twins[low:high] - base)
             gone = pa.table(
-                [rows[read.ID].take(places), doc_ids[places], reasons.take(places), stood_for[low:high]],
+                [ids.take(places), doc_ids[places], reasons.take(places), stood_for[low:high]],
                 schema=lost_schema,
             ).filter(pc.field(drop.REASON).is_valid())
             lost_writer.add(gone)

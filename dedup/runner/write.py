@@ -1,14 +1,20 @@
-"""The last pass, one task a shard: read the input once more and split what is kept from what is dropped.
+"""The last pass: read the input once more and split what is kept from what is dropped.
 
-A kept row leaves as it came, but for a changed text. The task checks that what it wrote is what the tables say.
+A kept row leaves as it came, but for a changed text. The task checks that what it wrote is what the tables say. One
+task writes the shards of one unit. The pieces of a plain JSONL shard are written by one task each and then put one
+after the other; those of a Parquet shard by one task, because only one writer can write a Parquet file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +26,12 @@ from dedup.errors import RunError
 from dedup.io import jsonl, parquet, read
 from dedup.io.files import replacing
 from dedup.io.shards import Shard
-from dedup.runner import scan
+from dedup.io.units import Piece
+from dedup.runner.scanned import Changes, Scan, open_table
 from dedup.runner.task import Progress
+
+Measures = Sequence[tuple[str, pa.DataType]]
+Dropped = Iterator[tuple[npt.NDArray[np.int64], pa.LargeStringArray]]
 
 
 @dataclass(frozen=True)
@@ -34,42 +44,23 @@ class Outputs:
 
 
 class _Split:
-    """Which documents of a shard are kept, and the table of the others but for their texts."""
+    """Which documents of a unit are kept, and the table of the others but for their texts."""
 
-    def __init__(
-        self, scan_folder: str, duplicates: str, measures: tuple[str, ...], shard: Shard, limit: int | None
-    ) -> None:
-        rows = scan.rows_table(scan_folder)
-        table = pa.ipc.open_file(pa.memory_map(duplicates)).read_all()
-        self.rows = rows[read.ROW].to_numpy() if rows.num_columns else np.zeros(0, np.int64)
-        self.changes = scan.Changes(Path(scan_folder))
-        reasons = rows[drop.REASON].combine_chunks() if rows.num_columns else pa.array([], pa.string())
-        documents = table["document"].to_numpy()
-        by_rule = reasons.is_valid().to_numpy(zero_copy_only=False)
-        self.kept = ~by_rule
-        self.kept[documents] = False
-        self._table, self._rows, self._measures, self._shard = table, rows, measures, shard
-        self._duplicates = documents
-        self.last_row = int(self.rows[-1]) if limit is not None and len(self.rows) else None
+    def __init__(self, scan: Scan, duplicates: str, measures: Measures) -> None:
+        self.scan = scan
+        self._rows = scan.table()
+        self._table = open_table(Path(duplicates))
+        self._duplicates = self._table["document"].to_numpy()
+        self._measures = [name for name, _ in measures]
+        self.changes = Changes(Path(scan.folder))
+        self.rows, self.kept, self.sizes = np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.int64)
+        if self._rows.num_columns:
+            self.rows, self.sizes = self._rows[read.ROW].to_numpy(), self._rows["_bytes"].to_numpy()
+            self.kept = self._rows[drop.REASON].combine_chunks().is_null().to_numpy(zero_copy_only=False)
+        self.kept[self._duplicates] = False
 
-    def bytes_kept(self) -> int:
-        """Bytes of the kept texts."""
-        return int(self._rows["_bytes"].to_numpy()[self.kept].sum()) if len(self.rows) else 0
-
-    def schema(self, types: dict[str, pa.DataType]) -> pa.Schema:
-        """Columns of dropped/."""
-        first = [
-            ("id", pa.large_string()),
-            ("shard", pa.string()),
-            ("row", pa.int64()),
-            (drop.REASON, pa.string()),
-            ("duplicate_of", pa.large_string()),
-            ("similarity", pa.float64()),
-        ]
-        return pa.schema([*first, *((name, types[name]) for name in self._measures), ("text", pa.large_string())])
-
-    def dropped(self, documents: Any, texts: Any, schema: pa.Schema) -> pa.Table:
-        """Rows of dropped/ for some dropped documents, ascending."""
+    def dropped(self, documents: Any, texts: Any, shard: Shard, schema: pa.Schema) -> pa.Table:
+        """Rows of dropped/ for some dropped documents of a shard, ascending."""
         some = self._rows.take(pa.array(documents))
         at = np.searchsorted(self._duplicates, documents)
         at = np.minimum(at, max(len(self._duplicates) - 1, 0))
@@ -77,9 +68,9 @@ class _Split:
         places = pa.array(np.where(hit, at, 0), mask=~hit)
         twin = self._table.take(places) if len(self._duplicates) else None
         columns = {
-            "id": some["id"],
-            "shard": pa.array([self._shard.name] * len(documents), pa.string()),
-            "row": some[read.ROW],
+            "id": self.scan.ids(documents, self._rows),
+            "shard": pa.array([shard.name] * len(documents), pa.string()),
+            "row": self.scan.rows(documents, self._rows),
         }
         kind = twin["kind"] if twin is not None else pa.nulls(len(documents), pa.string())
         reason = pc.binary_join_element_wise(kind.cast(pa.string()), "duplicate", " ")
@@ -94,40 +85,153 @@ class _Split:
         return pa.table(columns).cast(schema)
 
 
-def write_shard(
+def dropped_schema(measures: Measures) -> pa.Schema:
+    """Columns of dropped/."""
+    first = [
+        ("id", pa.large_string()),
+        ("shard", pa.string()),
+        ("row", pa.int64()),
+        (drop.REASON, pa.string()),
+        ("duplicate_of", pa.large_string()),
+        ("similarity", pa.float64()),
+    ]
+    return pa.schema([*first, *measures, ("text", pa.large_string())])
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """The documents of one piece: those of a unit from `first` on; `before` rows of the shard come before the piece."""
+
+    split: _Split
+    piece: Piece
+    first: int
+    count: int
+    before: int
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Their rows within the piece."""
+        return self.split.rows[self.first : self.first + self.count]
+
+    @property
+    def kept(self) -> npt.NDArray[np.bool_]:
+        return self.split.kept[self.first : self.first + self.count]
+
+    @property
+    def bytes_kept(self) -> int:
+        """Bytes of the kept texts."""
+        return int(self.split.sizes[self.first : self.first + self.count][self.kept].sum())
+
+    def changed(self, low: int, high: int) -> tuple[Any, Any]:
+        """(places from `low` on, texts) of those of its documents low to high - 1 whose text was changed."""
+        return self.split.changes.within(self.first + low, high - low)
+
+
+def _stretches(scans: Sequence[Scan], duplicates: Sequence[str], measures: Measures) -> dict[int, list[_Stretch]]:
+    """The stretches of each shard."""
+    found: dict[int, list[_Stretch]] = {}
+    for scan, table in zip(scans, duplicates, strict=True):
+        split = _Split(scan, table, measures)
+        for piece, first, count, before in scan.pieces():
+            found.setdefault(piece.shard.number, []).append(_Stretch(split, piece, first, count, before))
+    return found
+
+
+@dataclass(frozen=True)
+class How:
+    """What is the same for all shards of a run."""
+
+    source: read.Source
+    measures: tuple[tuple[str, pa.DataType], ...]
+    limit: int | None
+
+
+# Tasks
+
+
+def write_shards(
     folder: Path,
     progress: Progress,
     *,
-    shard: Shard,
-    scan_folder: str,
-    duplicates: str,
-    source: read.Source,
-    measures: tuple[tuple[str, pa.DataType], ...],
-    outputs: Outputs,
-    limit: int | None,
+    scans: Sequence[Scan],
+    duplicates: Sequence[str],
+    how: How,
+    outputs: Mapping[int, Outputs],
 ) -> dict[str, Any]:
-    """Write documents/, dropped/ and rejected/ of one shard; counts of kept and dropped documents and bytes."""
+    """Write documents/, dropped/ and rejected/ of whole shards; counts of kept and dropped documents and bytes.
+
+    outputs   by the number of the shard
+    """
+    counts = {"kept": 0, "dropped": 0, "bytes_kept": 0}
+    for number, stretches in _stretches(scans, duplicates, how.measures).items():
+        for name, more in _write_shard(stretches, how, outputs[number], progress).items():
+            counts[name] += more
+    return counts
+
+
+def _write_shard(stretches: Sequence[_Stretch], how: How, outputs: Outputs, progress: Progress) -> dict[str, int]:
+    shard = stretches[0].piece.shard
     shard.check_unchanged()
-    split = _Split(scan_folder, duplicates, tuple(name for name, _ in measures), shard, limit)
-    counts = {"kept": 0, "dropped": 0, "bytes_kept": split.bytes_kept()}
-    _write_rejected(Path(scan_folder), Path(outputs.rejected), shard)
-    if shard.format == "unknown" or (shard.format == "parquet" and not _is_readable(shard, source)):
-        return counts
-    schema = split.schema(dict(measures))
+    write_rejected([stretch.split.scan for stretch in stretches], Path(outputs.rejected), shard)
+    if shard.format == "unknown" or (shard.format == "parquet" and not _is_readable(shard, how.source)):
+        return {"kept": 0, "dropped": 0, "bytes_kept": 0}
+    schema = dropped_schema(how.measures)
     with replacing(Path(outputs.documents)) as kept_path, replacing(Path(outputs.dropped)) as dropped_path:
         dropped = parquet.RowWriter(dropped_path, schema, sized="text")
-        writer = _write_parquet if shard.format == "parquet" else _write_jsonl
-        for documents, texts in writer(kept_path, shard, split, source, counts, progress):
-            dropped.add(split.dropped(documents, texts, schema))
-            counts["dropped"] += len(documents)
+        counts = _write_kept(kept_path, stretches, how, progress, schema, dropped.add)
         dropped.close()
-        shard.check_unchanged()
-        if counts["kept"] + counts["dropped"] != len(split.kept) or counts["kept"] != int(split.kept.sum()):
-            raise RunError(
-                f"{shard.path}: {counts['kept']} documents kept and {counts['dropped']} dropped of "
-                f"{len(split.kept)} scanned; the file changed while it was read. Run again"
-            )
     return counts
+
+
+def write_piece(folder: Path, progress: Progress, *, scan: Scan, duplicates: str, how: How) -> dict[str, Any]:
+    """Write what one piece of a plain JSONL shard gives to documents/ and dropped/: the files `kept`, dropped.arrow."""
+    (stretches,) = _stretches([scan], [duplicates], how.measures).values()
+    schema = dropped_schema(how.measures)
+    stretches[0].piece.shard.check_unchanged()
+    with pa.ipc.new_file(str(folder / "dropped.arrow"), schema) as dropped:
+        return dict(_write_kept(folder / "kept", stretches, how, progress, schema, dropped.write_table))
+
+
+def join_pieces(
+    folder: Path,
+    progress: Progress,
+    *,
+    pieces: Sequence[str],
+    scans: Sequence[Scan],
+    measures: Measures,
+    outputs: Outputs,
+    counts: dict[str, int],
+) -> dict[str, Any]:
+    """Put what the pieces of a shard gave one after the other; removes each piece's kept rows to make room."""
+    shard = scans[0].unit.pieces[0].shard
+    write_rejected(scans, Path(outputs.rejected), shard)
+    with replacing(Path(outputs.documents)) as kept_path, replacing(Path(outputs.dropped)) as dropped_path:
+        dropped = parquet.RowWriter(dropped_path, dropped_schema(measures), sized="text")
+        with open(kept_path, "wb", buffering=0) as file:
+            for piece in pieces:
+                _append(Path(piece, "kept"), file)
+                with pa.ipc.open_file(pa.memory_map(str(Path(piece, "dropped.arrow")))) as table:
+                    for number in range(table.num_record_batches):
+                        dropped.add(pa.Table.from_batches([table.get_batch(number)]))
+                Path(piece, "kept").unlink()
+        dropped.close()
+    progress(0, 0)
+    return dict(counts)
+
+
+def _append(path: Path, file: BinaryIO) -> None:
+    """Append a file's bytes without taking them through this process, where the system can."""
+    with open(path, "rb") as source:
+        try:
+            while os.copy_file_range(source.fileno(), file.fileno(), 1 << 30):
+                pass
+        except (AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in CANNOT_COPY:
+                raise
+            shutil.copyfileobj(source, file, 1 << 20)
+
+
+CANNOT_COPY = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def _is_readable(shard: Shard, source: read.Source) -> bool:
@@ -138,68 +242,112 @@ def _is_readable(shard: Shard, source: read.Source) -> bool:
         return False
 
 
-def _write_rejected(scan_folder: Path, path: Path, shard: Shard) -> None:
-    table = scan.open_table(scan_folder / "rejected.arrow")
+def write_rejected(scans: Sequence[Scan], path: Path, shard: Shard) -> None:
+    """Write what was rejected of a shard; no file where nothing was."""
+    tables = [
+        _rejected(open_table(Path(scan.folder, "rejected.arrow")), place, before, shard)
+        for scan in scans
+        for place, (piece, _, _, before) in enumerate(scan.pieces())
+        if piece.shard.number == shard.number
+    ]
+    table = pa.concat_tables(tables)
     if table.num_rows == 0:
         path.unlink(missing_ok=True)
         return
-    names = pa.array([shard.name] * table.num_rows, pa.string())
+    with replacing(path) as temporary:
+        writer = parquet.RowWriter(temporary, table.schema, sized="raw")
+        writer.add(table)
+        writer.close()
+
+
+def _rejected(table: pa.Table, place: int, before: int, shard: Shard) -> pa.Table:
+    """Rows of rejected/ from one piece, the one at `place` of its unit."""
+    table = table.filter(pc.field("piece") == place)
     columns = {
-        "path": names,
-        "row": table["row"],
+        "path": pa.array([shard.name] * table.num_rows, pa.string()),
+        "row": pc.add(table["row"], before),
         "byte_offset": table["offset"],
         "reason": table["reason"],
         "raw": table["raw"],
     }
-    with replacing(path) as temporary:
-        writer = parquet.RowWriter(temporary, pa.table(columns).schema, sized="raw")
-        writer.add(pa.table(columns))
-        writer.close()
+    return pa.table(columns)
 
 
-Dropped = Iterator[tuple[npt.NDArray[np.int64], pa.LargeStringArray]]
+# Kept rows
+
+
+def _write_kept(
+    path: Path, stretches: Sequence[_Stretch], how: How, progress: Progress, schema: pa.Schema, add_dropped: Any
+) -> dict[str, int]:
+    """Write the kept rows of pieces of one shard, and hand over tables of the others; the counts."""
+    shard = stretches[0].piece.shard
+    counts = {"kept": 0, "dropped": 0, "bytes_kept": sum(stretch.bytes_kept for stretch in stretches)}
+    write = _write_parquet if shard.format == "parquet" else _write_jsonl
+    with contextlib.closing(_writer(path, stretches)) as writer:
+        for stretch in stretches:
+            for places, texts in write(writer, stretch, how, counts, progress):
+                add_dropped(stretch.split.dropped(places + stretch.first, texts, shard, schema))
+                counts["dropped"] += len(places)
+    shard.check_unchanged()
+    scanned, kept = (sum(size) for size in zip(*((s.count, int(s.kept.sum())) for s in stretches), strict=True))
+    if counts["kept"] + counts["dropped"] != scanned or counts["kept"] != kept:
+        raise RunError(
+            f"{shard.path}: {counts['kept']} documents kept and {counts['dropped']} dropped of {scanned} scanned; "
+            "the file changed while it was read. Run again"
+        )
+    return counts
+
+
+def _writer(path: Path, stretches: Sequence[_Stretch]) -> Any:
+    shard = stretches[0].piece.shard
+    if shard.format != "parquet":
+        return jsonl.LineWriter(path, shard.codec)
+    with parquet.open_file(shard.path) as file:
+        return parquet.GroupWriter(path, file, _first_group(stretches, file.metadata))
+
+
+def _first_group(stretches: Sequence[_Stretch], metadata: Any) -> int | None:
+    """The first row group with documents: the scan has decoded it."""
+    for stretch in stretches:
+        if stretch.count:
+            begin = stretch.piece.begin
+            ends = np.cumsum([metadata.row_group(i).num_rows for i in range(begin, metadata.num_row_groups)])
+            return begin + int(np.searchsorted(ends, stretch.rows[0], "right"))
+    return None
 
 
 def _write_parquet(
-    path: Path,
-    shard: Shard,
-    split: _Split,
-    source: read.Source,
-    counts: dict[str, int],
-    progress: Progress,
+    writer: parquet.GroupWriter, stretch: _Stretch, how: How, counts: dict[str, int], progress: Progress
 ) -> Dropped:
-    """Write kept rows of a Parquet shard; yields (documents, texts) of those dropped."""
-    with parquet.open_file(shard.path) as file:
-        writer: parquet.GroupWriter | None = None
+    """Write kept rows of row groups; yields (places in the stretch, texts) of those dropped."""
+    with parquet.open_file(stretch.piece.shard.path) as file:
+        end = file.num_row_groups if stretch.piece.end is None else stretch.piece.end
         first_row = 0
-        for group in range(file.num_row_groups):
-            first = int(np.searchsorted(split.rows, first_row))
+        for group in range(stretch.piece.begin, end):
             count = file.metadata.row_group(group).num_rows
-            last = int(np.searchsorted(split.rows, first_row + count))
-            if first < last:  # the scan has decoded it
+            first, last = (int(x) for x in np.searchsorted(stretch.rows, [first_row, first_row + count]))
+            if first < last:
                 table = file.read_row_group(group, use_threads=False)
-                writer = writer or parquet.GroupWriter(path, file, group)
-                yield from _split_group(table, writer, split, source, first_row, first, last, counts)
+                yield from _split_group(table, writer, stretch, how.source, first_row, first, last, counts)
             progress(last - first, file.metadata.row_group(group).total_byte_size)
             first_row += count
-        (writer or parquet.GroupWriter(path, file, None)).close()
 
 
 def _split_group(
     table: pa.Table,
     writer: parquet.GroupWriter,
-    split: _Split,
+    stretch: _Stretch,
     source: read.Source,
     first_row: int,
     first: int,
     last: int,
     counts: dict[str, int],
 ) -> Dropped:
-    places = split.rows[first:last] - first_row
-    changed, texts = split.changes.within(first, last - first)
+    places = stretch.rows[first:last] - first_row
+    changed, texts = stretch.changed(first, last)
     if len(changed):
         table = parquet.with_texts(table, source.text, places[changed], texts)
-    kept = split.kept[first:last]
+    kept = stretch.kept[first:last]
     if len(places) == table.num_rows and kept.all():
         out = table
     else:
@@ -214,37 +362,30 @@ def _split_group(
 
 
 def _write_jsonl(
-    path: Path,
-    shard: Shard,
-    split: _Split,
-    source: read.Source,
-    counts: dict[str, int],
-    progress: Progress,
+    writer: jsonl.LineWriter, stretch: _Stretch, how: How, counts: dict[str, int], progress: Progress
 ) -> Dropped:
-    """Write kept lines of a JSONL shard; yields (documents, texts) of those dropped."""
-    writer = jsonl.LineWriter(path, shard.codec)
-    for lines in jsonl.read_lines(shard.path, shard.codec):
+    """Write kept lines of a piece; yields (places in the stretch, texts) of those dropped."""
+    last_row = int(stretch.rows[-1]) if how.limit is not None and stretch.count else None
+    for lines in read.read_lines(stretch.piece):
         if isinstance(lines, jsonl.Tail):
             continue
         n = len(lines.bounds) - 1
-        first, last = (int(x) for x in np.searchsorted(split.rows, [lines.first_row, lines.first_row + n]))
-        places = split.rows[first:last] - lines.first_row
-        kept = split.kept[first:last]
-        changed, texts = split.changes.within(first, last - first)
-        _write_lines(
-            writer, lines, places[kept], dict(zip(places[changed].tolist(), texts.to_pylist(), strict=True)), source
-        )
+        first, last = (int(x) for x in np.searchsorted(stretch.rows, [lines.first_row, lines.first_row + n]))
+        places = stretch.rows[first:last] - lines.first_row
+        kept = stretch.kept[first:last]
+        changed, texts = stretch.changed(first, last)
+        new = dict(zip(places[changed].tolist(), texts.to_pylist(), strict=True))
+        _write_lines(writer, lines, places[kept], new, how.source)
         counts["kept"] += int(kept.sum())
         if not kept.all():
-            documents = np.flatnonzero(~kept) + first
+            gone = np.flatnonzero(~kept) + first
             wanted = np.zeros(n, np.bool_)
             wanted[places[~kept]] = True
-            parsed = jsonl.parse(lines, text=source.text, id=None, columns={}, keep=wanted)
-            yield documents, buffers.with_replaced(parsed.columns["text"], *split.changes.at(documents))
+            parsed = jsonl.parse(lines, text=how.source.text, id=None, columns={}, keep=wanted)
+            yield gone, buffers.with_replaced(parsed.columns["text"], *stretch.split.changes.at(gone + stretch.first))
         progress(last - first, len(lines.data))
-        if split.last_row is not None and lines.first_row + n > split.last_row:
+        if last_row is not None and lines.first_row + n > last_row:
             break
-    writer.close()
 
 
 def _write_lines(

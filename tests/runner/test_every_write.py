@@ -185,7 +185,7 @@ def test_a_run_killed_at_any_of_its_writes_goes_on_with_the_same_command(tmp_pat
 WRITES: dict[str, tuple[Any, str]] = {
     "the recipe": (tables, "write_recipe"),
     "the manifest": (tables, "write_manifest"),
-    "a scan": (scan, "scan_shard"),
+    "a scan": (scan, "scan_unit"),
     "equal texts": (match, "group_exact"),
     "edges": (match, "find_edges"),
     "components": (match, "join_components"),
@@ -193,7 +193,7 @@ WRITES: dict[str, tuple[Any, str]] = {
     "representatives": (match, "represent"),
     "what is gone": (barrier, "_save_gone"),
     "duplicates": (tables, "write_duplicates"),
-    "a shard": (write, "write_shard"),
+    "a shard": (write, "write_shards"),
     "the documents' table": (tables, "write_documents"),
     "the summary": (tables, "write_json"),
 }

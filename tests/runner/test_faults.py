@@ -261,7 +261,7 @@ def test_a_task_that_kills_two_workers_is_named(tmp_path: Path) -> None:
         dedup.run(**arguments)
     task = tmp_path / "out" / "work" / "pass-0" / "scan-00001"
     assert str(caught.value) == (
-        f"a worker ended twice (signal 9) at dedup.runner.scan:scan_shard in {task}; "
+        f"a worker ended twice (signal 9) at dedup.runner.scan:scan_unit in {task}; "
         "where memory is short, run again with fewer --workers"
     )
     assert psutil.Process().children(recursive=True) == []

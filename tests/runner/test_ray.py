@@ -171,7 +171,7 @@ def test_a_task_whose_worker_was_killed_is_tried_once_more_then_named(times: int
             dedup.run(**way, executor="ray")
         task = tmp_path / "out" / "work" / "pass-0" / "scan-00001"
         assert str(caught.value) == (
-            f"a worker ended twice (WorkerCrashedError) at dedup.runner.scan:scan_shard in {task}; "
+            f"a worker ended twice (WorkerCrashedError) at dedup.runner.scan:scan_unit in {task}; "
             "where memory is short, run again with fewer --workers"
         )
     result = dedup.run(**way, executor="ray")

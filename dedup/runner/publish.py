@@ -1,0 +1,110 @@
+"""The write of a run as tasks: whole shards by unit, big plain JSONL shards by piece and then put together."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dedup.runner.scanned import Scan, Scanned
+from dedup.runner.task import Task, finished, key_of
+from dedup.runner.write import How, Outputs
+
+RunTasks = Callable[..., list[dict[str, Any]]]
+
+
+def write_all(
+    run: RunTasks,
+    folder: Path,
+    key: str,
+    scanned: Scanned,
+    duplicates: Sequence[str],
+    how: How,
+    outputs: Mapping[int, Outputs],
+    size: int,
+) -> list[dict[str, Any]]:
+    """Write every shard; counts of kept and dropped documents and bytes.
+
+    outputs   by the number of the shard;  size   bytes of the input, for those who watch
+    """
+    groups = _groups(scanned.scans, duplicates)
+    whole = [_whole(folder, key, scans, tables, how, outputs) for scans, tables in groups if not _is_cut(scans)]
+    joins = [(scans, tables, _join(folder, key, scans, how, outputs)) for scans, tables in groups if _is_cut(scans)]
+    pieces: list[list[Task]] = [
+        [_piece(folder, key, scan, table, how) for scan, table in zip(scans, tables, strict=True)]
+        if finished(join) is None  # else the files of its pieces are gone
+        else []
+        for scans, tables, join in joins
+    ]
+    counts = run("write", [*whole, *itertools.chain(*pieces)], size)
+    written, of_pieces = counts[: len(whole)], iter(counts[len(whole) :])
+    for (_, _, join), tasks in zip(joins, pieces, strict=True):
+        parts = list(itertools.islice(of_pieces, len(tasks)))
+        total = {name: sum(part[name] for part in parts) for name in ("kept", "dropped", "bytes_kept")}
+        join.arguments.update(pieces=[task.folder for task in tasks], counts=total)
+    return written + (run("put together", [join for _, _, join in joins]) if joins else [])
+
+
+def _groups(scans: Sequence[Scan], duplicates: Sequence[str]) -> list[tuple[list[Scan], list[str]]]:
+    """Scans that are written together: the pieces of a shard, or the shards of a unit."""
+    groups = []
+    pairs = zip(scans, duplicates, strict=True)
+    for _, group in itertools.groupby(pairs, lambda pair: pair[0].unit.pieces[0].shard.number):
+        some, tables = zip(*group, strict=True)
+        groups.append((list(some), list(tables)))
+    return groups
+
+
+def _is_cut(scans: Sequence[Scan]) -> bool:
+    """Whether they are pieces of a shard that are written apart."""
+    return scans[0].unit.pieces[0].shard.format == "jsonl" and not scans[0].unit.pieces[0].is_whole
+
+
+def _whole(
+    folder: Path, key: str, scans: list[Scan], tables: list[str], how: How, outputs: Mapping[int, Outputs]
+) -> Task:
+    numbers = sorted({piece.shard.number for scan in scans for piece in scan.unit.pieces})
+    place = scans[0].unit.number
+    mine = {number: outputs[number] for number in numbers}
+    task = Task(
+        "dedup.runner.write:write_shards",
+        str(folder / f"{place:05}"),
+        key_of(key, "write", place),
+        {"scans": scans, "duplicates": tables, "how": how, "outputs": mine},
+    )
+    _forget_if_removed(task, scans, mine)
+    return task
+
+
+def _piece(folder: Path, key: str, scan: Scan, table: str, how: How) -> Task:
+    return Task(
+        "dedup.runner.write:write_piece",
+        str(folder / f"{scan.unit.number:05}"),
+        key_of(key, "write", scan.unit.number),
+        {"scan": scan, "duplicates": table, "how": how},
+    )
+
+
+def _join(folder: Path, key: str, scans: list[Scan], how: How, outputs: Mapping[int, Outputs]) -> Task:
+    number = scans[0].unit.pieces[0].shard.number
+    task = Task(
+        "dedup.runner.write:join_pieces",
+        str(folder / f"joined-{number:05}"),
+        key_of(key, "joined", number),
+        {"scans": scans, "measures": how.measures, "outputs": outputs[number]},
+    )
+    _forget_if_removed(task, scans, outputs)
+    return task
+
+
+def _forget_if_removed(task: Task, scans: Sequence[Scan], outputs: Mapping[int, Outputs]) -> None:
+    """Have a task done again if somebody removed what it published."""
+    wanted = set()
+    for scan in scans:
+        for piece, rejected in zip(scan.unit.pieces, scan.rejected, strict=True):
+            output = outputs[piece.shard.number]
+            wanted.update([output.documents, output.dropped, *([output.rejected] if rejected else [])])
+    if not all(Path(path).exists() for path in wanted):
+        shutil.rmtree(task.folder, ignore_errors=True)

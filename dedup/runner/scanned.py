@@ -1,0 +1,160 @@
+"""What a scan left, for the tasks and tables that come after it.
+
+A unit's tables know its documents in their order alone. Where these stand in their shards, and so their doc_ids and the
+ids of those that have none of their own, is told by how many each piece of the unit holds and by the rows before it,
+which are known once every unit is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dedup import buffers
+from dedup.buffers import Int64s
+from dedup.io import read
+from dedup.io.units import Piece, Unit
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The scan of one unit.
+
+    documents    of each piece, how many
+    rows_before  of each piece, the rows of its shard before it
+    rejected     of each piece, the rows that are no documents; a fault that ends a shard counts as one
+    """
+
+    unit: Unit
+    folder: str
+    documents: tuple[int, ...]
+    rows_before: tuple[int, ...]
+    rejected: tuple[int, ...]
+
+    def pieces(self) -> Iterator[tuple[Piece, int, int, int]]:
+        """(piece, its first document within the unit, how many, rows before it)."""
+        first = 0
+        for piece, count, before in zip(self.unit.pieces, self.documents, self.rows_before, strict=True):
+            yield piece, first, count, before
+            first += count
+
+    def table(self) -> pa.Table:
+        """rows.arrow."""
+        return open_table(Path(self.folder, "rows.arrow"))
+
+    def rows(self, documents: Int64s, table: pa.Table) -> Int64s:
+        """The rows of some documents in their shards."""
+        rows: Int64s = table[read.ROW].take(pa.array(documents)).to_numpy()
+        return rows + np.array(self.rows_before, np.int64)[self._piece_of(documents)]
+
+    def doc_ids(self, documents: Int64s, table: pa.Table) -> Int64s:
+        """The doc_ids of some documents."""
+        numbers = np.array([piece.shard.number for piece in self.unit.pieces], np.int64)
+        return (numbers[self._piece_of(documents)] << 40) + self.rows(documents, table)
+
+    def ids(self, documents: Int64s, table: pa.Table) -> Any:
+        """The user's ids of some documents; path#row where there is none."""
+        own = table[read.ID].take(pa.array(documents)) if read.ID in table.schema.names else None
+        if own is not None and own.null_count == 0:
+            return buffers.one_chunk(own)
+        names = pa.array([piece.shard.name for piece in self.unit.pieces], pa.large_string())
+        made = pc.binary_join_element_wise(
+            names.take(pa.array(self._piece_of(documents))),
+            pa.array(self.rows(documents, table)).cast(pa.large_string()),
+            pa.scalar("#", pa.large_string()),
+        )
+        return made if own is None else pc.coalesce(buffers.one_chunk(own), made)
+
+    def _piece_of(self, documents: Int64s) -> Int64s:
+        return np.searchsorted(np.cumsum(self.documents), documents, "right")
+
+
+class Scanned(NamedTuple):
+    """What the scan of a pass left, a unit each: its scan, its key, and the number of its first document."""
+
+    scans: list[Scan]
+    keys: list[str]
+    bases: list[int]  # one more than units: the last is the number of documents
+
+    @property
+    def folders(self) -> list[str]:
+        """Where each unit's tables lie."""
+        return [scan.folder for scan in self.scans]
+
+    def spans(self) -> Iterator[tuple[Scan, int, int]]:
+        """(scan, its first document, the first after it)."""
+        yield from zip(self.scans, self.bases, self.bases[1:], strict=False)
+
+
+def of_units(
+    units: Sequence[Unit], counts: Sequence[dict[str, Any]], folders: Sequence[str], keys: Sequence[str]
+) -> tuple[Scanned, list[dict[str, Any]]]:
+    """What the scans of all units left, and their counts; without those behind a fault that ended their shard."""
+    scans: list[Scan] = []
+    kept_keys: list[str] = []
+    kept_counts: list[dict[str, Any]] = []
+    rows: dict[int, int] = {}  # of a shard, so far
+    ended: set[int] = set()
+    for unit, count, folder, key in zip(units, counts, folders, keys, strict=True):
+        numbers = [piece.shard.number for piece in unit.pieces]
+        if ended.intersection(numbers):
+            continue  # of a piece: whole shards come once
+        before = tuple(rows.get(number, 0) for number in numbers)
+        scans.append(Scan(unit, folder, tuple(count["piece_documents"]), before, tuple(count["piece_rejected"])))
+        kept_keys.append(key)
+        kept_counts.append(count)
+        for number, passed in zip(numbers, count["piece_rows"], strict=True):
+            rows[number] = rows.get(number, 0) + passed
+        if count["rejected_shards"]:
+            ended.update(numbers)
+    bases = [0, *np.cumsum([count["documents"] for count in kept_counts]).tolist()]
+    return Scanned(scans, kept_keys, bases), kept_counts
+
+
+def open_table(path: Path) -> pa.Table:
+    """A table of a scan, memory-mapped; a table without columns where the unit had no document."""
+    if not path.exists():
+        return pa.table({})
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def rows_table(folder: Path | str) -> pa.Table:
+    """The rows table of a scan."""
+    return open_table(Path(folder, "rows.arrow"))
+
+
+class Changes:
+    """The changed texts of a unit, to be laid over the texts of its input."""
+
+    def __init__(self, folder: Path) -> None:
+        table = open_table(folder / "changed.arrow")
+        self._documents = buffers.one_chunk(table["document"]).to_numpy() if table.num_rows else np.zeros(0, np.int64)
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def within(self, first: int, count: int) -> tuple[Any, Any]:
+        """(int64 places, texts): the changed ones among documents first to first + count - 1."""
+        low, high = np.searchsorted(self._documents, [first, first + count])
+        texts = self._table["text"].slice(low, high - low) if high > low else pa.chunked_array([], pa.large_string())
+        return self._documents[low:high] - first, buffers.large_strings(texts)
+
+    def over(self, texts: Any, first: int) -> Any:
+        """The texts of documents from `first` on as the stages left them."""
+        return buffers.with_replaced(buffers.large_strings(texts), *self.within(first, len(texts)))
+
+    def at(self, documents: Any) -> tuple[Any, Any]:
+        """(places within `documents` that are changed, their texts); documents ascending."""
+        found = np.searchsorted(self._documents, documents)
+        found = np.minimum(found, max(len(self._documents) - 1, 0))
+        hits = np.flatnonzero(self._documents[found] == documents) if len(self._documents) else np.zeros(0, np.int64)
+        if not len(hits):
+            return hits, pa.array([], pa.large_string())
+        return hits, buffers.large_strings(self._table["text"].take(pa.array(found[hits])))
