@@ -139,6 +139,20 @@ def test_a_family_has_the_edges_that_all_pairs_compared_have(template, similarit
     assert edges_of(sketches, bands, 0.8, **ALL_LARGE) == expected
 
 
+@pytest.mark.parametrize("constants", [{"SLICED_FROM": 10**9}, ALL_LARGE, IN_SLABS])
+@pytest.mark.parametrize("few_share", [0.0, 1.0])
+def test_a_pair_is_an_edge_in_the_first_bucket_in_which_it_meets_only(constants, few_share):
+    sketches = made(2, 60, 256, np.uint16, 0.95, few_share, 2)
+    seen: list[edges.Edges] = []
+    with mock.patch.object(edges, "distinct_edges", lambda parts: seen.extend(parts) or edges.Edges(*_together(parts))):
+        found = edges_of(sketches, bands_for(0.8, 256), 0.8, **constants)
+    assert sum(len(part.pairs) for part in seen) == len(found) > 20
+
+
+def _together(parts: list[edges.Edges]) -> list[np.ndarray]:
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
 @pytest.mark.parametrize(("template", "similarity"), [(240, 0.6), (30, 0.6), (100, 0.9)])
 def test_a_family_is_as_similar_as_it_says(template, similarity):
     texts = list(families.family_texts(4, similarity, template=template))
