@@ -31,20 +31,22 @@ def write_all(
     """
     groups = _groups(scanned.scans, duplicates)
     whole = [_whole(folder, key, scans, tables, how, outputs) for scans, tables in groups if not _is_cut(scans)]
-    joins = [(scans, tables, _join(folder, key, scans, how, outputs)) for scans, tables in groups if _is_cut(scans)]
+    joins = [(scans, tables, _joins(folder, key, scans, how, outputs)) for scans, tables in groups if _is_cut(scans)]
     pieces: list[list[Task]] = [
         [_piece(folder, key, scan, table, how) for scan, table in zip(scans, tables, strict=True)]
-        if finished(join) is None  # else the files of its pieces are gone
+        if any(finished(task) is None for task in tasks)  # else the files of its pieces are gone
         else []
-        for scans, tables, join in joins
+        for scans, tables, tasks in joins
     ]
     counts = run("write", [*whole, *itertools.chain(*pieces)], size)
     written, of_pieces = counts[: len(whole)], iter(counts[len(whole) :])
-    for (_, _, join), tasks in zip(joins, pieces, strict=True):
+    for (_, _, (kept, dropped)), tasks in zip(joins, pieces, strict=True):
         parts = list(itertools.islice(of_pieces, len(tasks)))
         total = {name: sum(part[name] for part in parts) for name in ("kept", "dropped", "bytes_kept")}
-        join.arguments.update(pieces=[task.folder for task in tasks], counts=total)
-    return written + (run("put together", [join for _, _, join in joins]) if joins else [])
+        kept.arguments.update(pieces=[task.folder for task in tasks], counts=total)
+        dropped.arguments.update(pieces=[task.folder for task in tasks])
+    last = [task for _, _, tasks in joins for task in tasks]
+    return written + (run("put together", last) if last else [])
 
 
 def _groups(scans: Sequence[Scan], duplicates: Sequence[str]) -> list[tuple[list[Scan], list[str]]]:
@@ -87,16 +89,24 @@ def _piece(folder: Path, key: str, scan: Scan, table: str, how: How) -> Task:
     )
 
 
-def _join(folder: Path, key: str, scans: list[Scan], how: How, outputs: Mapping[int, Outputs]) -> Task:
+def _joins(folder: Path, key: str, scans: list[Scan], how: How, outputs: Mapping[int, Outputs]) -> tuple[Task, Task]:
+    """The tasks that put together what is kept and what is dropped of a shard: one copies, the other compresses."""
     number = scans[0].unit.pieces[0].shard.number
-    task = Task(
-        "dedup.runner.write:join_pieces",
-        str(folder / f"joined-{number:05}"),
-        key_of(key, "joined", number),
+    kept = Task(
+        "dedup.runner.write:join_kept",
+        str(folder / f"kept-{number:05}"),
+        key_of(key, "kept", number),
+        {"outputs": outputs[number]},
+    )
+    dropped = Task(
+        "dedup.runner.write:join_dropped",
+        str(folder / f"dropped-{number:05}"),
+        key_of(key, "dropped", number),
         {"scans": scans, "measures": how.measures, "outputs": outputs[number]},
     )
-    _forget_if_removed(task, scans, outputs)
-    return task
+    for task in (kept, dropped):
+        _forget_if_removed(task, scans, outputs)
+    return kept, dropped
 
 
 def _forget_if_removed(task: Task, scans: Sequence[Scan], outputs: Mapping[int, Outputs]) -> None:

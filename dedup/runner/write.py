@@ -192,7 +192,19 @@ def write_piece(folder: Path, progress: Progress, *, scan: Scan, duplicates: str
         return dict(_write_kept(folder / "kept", stretches, how, progress, schema, dropped.write_table))
 
 
-def join_pieces(
+def join_kept(
+    folder: Path, progress: Progress, *, pieces: Sequence[str], outputs: Outputs, counts: dict[str, int]
+) -> dict[str, Any]:
+    """Put the kept rows of the pieces of a shard one after the other; removes each piece's, to make room."""
+    with replacing(Path(outputs.documents)) as path, open(path, "wb", buffering=0) as file:
+        for piece in pieces:
+            _append(Path(piece, "kept"), file)
+            Path(piece, "kept").unlink()
+    progress(0, 0)
+    return dict(counts)
+
+
+def join_dropped(
     folder: Path,
     progress: Progress,
     *,
@@ -200,23 +212,18 @@ def join_pieces(
     scans: Sequence[Scan],
     measures: Measures,
     outputs: Outputs,
-    counts: dict[str, int],
 ) -> dict[str, Any]:
-    """Put what the pieces of a shard gave one after the other; removes each piece's kept rows to make room."""
-    shard = scans[0].unit.pieces[0].shard
-    write_rejected(scans, Path(outputs.rejected), shard)
-    with replacing(Path(outputs.documents)) as kept_path, replacing(Path(outputs.dropped)) as dropped_path:
-        dropped = parquet.RowWriter(dropped_path, dropped_schema(measures), sized="text")
-        with open(kept_path, "wb", buffering=0) as file:
-            for piece in pieces:
-                _append(Path(piece, "kept"), file)
-                with pa.ipc.open_file(pa.memory_map(str(Path(piece, "dropped.arrow")))) as table:
-                    for number in range(table.num_record_batches):
-                        dropped.add(pa.Table.from_batches([table.get_batch(number)]))
-                Path(piece, "kept").unlink()
+    """Write dropped/ and rejected/ of a shard from what its pieces gave."""
+    write_rejected(scans, Path(outputs.rejected), scans[0].unit.pieces[0].shard)
+    with replacing(Path(outputs.dropped)) as path:
+        dropped = parquet.RowWriter(path, dropped_schema(measures), sized="text")
+        for piece in pieces:
+            with pa.ipc.open_file(pa.memory_map(str(Path(piece, "dropped.arrow")))) as table:
+                for number in range(table.num_record_batches):
+                    dropped.add(pa.Table.from_batches([table.get_batch(number)]))
         dropped.close()
     progress(0, 0)
-    return dict(counts)
+    return {"kept": 0, "dropped": 0, "bytes_kept": 0}  # counted with what is kept
 
 
 def _append(path: Path, file: BinaryIO) -> None:
