@@ -234,7 +234,7 @@ def _value_after_repair(line: bytes) -> Any:
         line.decode()
     except UnicodeDecodeError:
         raise _Refused("not UTF-8") from None
-    repaired = _ESCAPE.sub(_without_lone_surrogate, line)
+    repaired = _ESCAPE.sub(_without_lone_surrogate, line) if b"\\" in line else line  # to look takes 40 ns a byte
     try:
         return orjson.loads(repaired)
     except orjson.JSONDecodeError:
