@@ -3,8 +3,8 @@
 Comparing two signatures is reading them from memory. Four bits of each slot in four planes are 128 bytes instead
 of 512; where any of the four differs, so do the slots: no pair is lost, and the few that remain are compared
 in full. A family of 100,000 of similarity 0.6 that share a template has 3.6 thousand million pairs in large
-buckets, of which one in 43,000 remains. A pair costs 3.8 ns, since planes of adjacent documents lie beside each other and
-are one vector; document by document it is 7.2.
+buckets, of which one in 43,000 remains. A pair costs 3.8 ns, since planes of adjacent
+documents lie beside each other and are one vector; document by document it is 7.2.
 
 Sets of few shingles are compared exactly, not by signature, and so have planes of their own: a bit for each shingle
 at one of as many places. Places that differ are at most the shingles that only one of the two has.
