@@ -12,6 +12,32 @@ import pyarrow.parquet as pq
 
 # Of summary.json: how it went, not what came out.
 HOW = ("seconds", "cpu_seconds", "cpu_seconds_by_part", "peak_rss_bytes", "workers", "key")
+WORDS = [
+    "ash",
+    "bay",
+    "cod",
+    "dew",
+    "elm",
+    "fox",
+    "gum",
+    "hay",
+    "ink",
+    "jay",
+    "kit",
+    "log",
+    "map",
+    "nut",
+    "oak",
+    "pea",
+    "rye",
+    "sky",
+    "tin",
+    "urn",
+    "van",
+    "wax",
+    "yak",
+    "zoo",
+]
 NEAR = {"text": "text", "id": "id", "step": [{"dedup": "near"}]}
 
 

@@ -17,35 +17,9 @@ import pytest
 import dedup
 from dedup.io import jsonl, units
 from dedup.runner import write
-from tests.runs import NEAR, tree_bytes, write_jsonl, write_parquet
+from tests.runs import NEAR, WORDS, tree_bytes, write_jsonl, write_parquet
 
 SERIAL: dict[str, Any] = {"executor": "serial"}
-WORDS = [
-    "ash",
-    "bay",
-    "cod",
-    "dew",
-    "elm",
-    "fox",
-    "gum",
-    "hay",
-    "ink",
-    "jay",
-    "kit",
-    "log",
-    "map",
-    "nut",
-    "oak",
-    "pea",
-    "rye",
-    "sky",
-    "tin",
-    "urn",
-    "van",
-    "wax",
-    "yak",
-    "zoo",
-]
 TWO_PASSES = {
     "step": [
         {"use": "clean.fix_text"},

@@ -24,7 +24,7 @@ from dedup.io.files import locked
 from dedup.runner import tables
 from dedup.runner.local import Local, Serial
 from dedup.runner.task import Task
-from tests.runs import NEAR, files, tree_bytes, write_jsonl, write_parquet
+from tests.runs import NEAR, WORDS, files, tree_bytes, write_jsonl, write_parquet
 
 SEED = 20_240_501
 SCRIPT = "import dedup, sys; dedup.run(sys.argv[1], executor='local', workers=2, keep_work=len(sys.argv) > 2)"
@@ -40,32 +40,6 @@ dedup = "near"
 use = "drop.when"
 word_count = {{ above = 150 }}
 """
-WORDS = [
-    "ash",
-    "bay",
-    "cod",
-    "dew",
-    "elm",
-    "fox",
-    "gum",
-    "hay",
-    "ink",
-    "jay",
-    "kit",
-    "log",
-    "map",
-    "nut",
-    "oak",
-    "pea",
-    "rye",
-    "sky",
-    "tin",
-    "urn",
-    "van",
-    "wax",
-    "yak",
-    "zoo",
-]
 
 
 class Job(NamedTuple):

@@ -22,36 +22,10 @@ from hypothesis import strategies as st
 import dedup
 from dedup import sample
 from tests import naive
-from tests.runs import NEAR, files, pairs, read_documents, tree_bytes, what, write_jsonl, write_parquet
+from tests.runs import NEAR, WORDS, files, pairs, read_documents, tree_bytes, what, write_jsonl, write_parquet
 
 SERIAL: dict[str, Any] = {"executor": "serial"}
 FULL = {"id": "id", "step": [{"use": "clean.fix_text"}, {"dedup": "exact"}, {"dedup": "near"}]}
-WORDS = [
-    "ash",
-    "bay",
-    "cod",
-    "dew",
-    "elm",
-    "fox",
-    "gum",
-    "hay",
-    "ink",
-    "jay",
-    "kit",
-    "log",
-    "map",
-    "nut",
-    "oak",
-    "pea",
-    "rye",
-    "sky",
-    "tin",
-    "urn",
-    "van",
-    "wax",
-    "yak",
-    "zoo",
-]
 
 
 def prose(seed: int, count: int = 30) -> str:
