@@ -3,7 +3,7 @@ Training Gopher", appendix A1.1), in datatrove's dialect: quality by words and l
 
 Implementations of the same name differ, so the dialect is spelt out. The published numbers were found on spaCy's
 words, which the unit `punctuated` cuts; fed with datatrove's own words (a column that lists them) every decision on
-30,442 English documents is datatrove's 0.10.1, and with `punctuated` words 99.99 % are. On
+30,442 English documents is datatrove's 0.10.1, and with `punctuated` words all but 7 are. On
 `tokens` Chinese, Japanese and Thai have words as well.
 """
 
@@ -113,7 +113,8 @@ def repetition(batch: pa.RecordBatch, *, words: str = "punctuated") -> pa.Record
     as each other the first one counts, so that where none repeats it is the text's first n words; it may so exceed
     1. Repeated n-grams are found from left to right: one that came before counts with all its n words, which are
     then passed, so that no word counts twice, and n-grams that begin in them are not remembered. Departure: n-grams
-    are equal if their words are; datatrove joins 5 and more by nothing, so that ". .." and ".. ." are one there.
+    are equal if their words are; datatrove joins 5 and more by nothing, so that ". .." and ".. ." are one there (161
+    figures in 57 of 30,442 documents, no decision).
     Tokens are compared as folded ("The" is "the").
     """
     batch, found = segment.words(batch, words)

@@ -80,7 +80,7 @@ def test_texts_that_need_nothing_are_not_copied() -> None:
     assert clean.fix_text(batch)["text"].buffers()[2].address == batch["text"].buffers()[2].address
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(documents | st.none(), max_size=4), st.sampled_from(CONFIGS))
 def test_fix_text_equals_ftfy(texts: list[str | None], config: dict[str, Any]) -> None:
     assert fixed(*texts, **config) == by_ftfy(*texts, **config)

@@ -159,7 +159,7 @@ nasty = st.lists(st.sampled_from(PIECES), max_size=25).map("".join) | st.text(ma
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(nasty, st.sampled_from([1, 2, 5, 30, 1_000]))
 def test_characters_and_n_grams_are_langdetects(text: str, characters: int) -> None:
     agrees(text, characters)

@@ -109,7 +109,7 @@ PIECES += ["x" * 9]
 texts = st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.none()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(texts, max_size=4))
 def test_every_measure_of_texts_equals_its_twin(batch: list[str | None]) -> None:
     assert measured(*batch) == [naive_repetition(text, (text or "").split()) for text in batch]

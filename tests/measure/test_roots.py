@@ -183,7 +183,7 @@ PIECES = [
 texts = st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.text("ab", max_size=60) | st.text(max_size=30)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(texts | st.none(), max_size=4), st.sampled_from(["en", "zh"]), st.integers(1, 11), st.integers(1, 6))
 def test_every_measure_equals_its_twin(batch: list[str | None], language: str, character_n: int, word_n: int) -> None:
     expected = [naive_roots(text, language, character_n, word_n) for text in batch]

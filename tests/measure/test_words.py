@@ -138,7 +138,7 @@ texts = st.lists(st.sampled_from(PIECES), max_size=30).map("".join) | st.text("a
 entry = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map("".join) | st.text("ab ", max_size=5)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(texts, max_size=4), st.lists(st.tuples(st.lists(entry, max_size=8), st.booleans()), max_size=3))
 def test_hits_equal_the_twin(batch: list[str], lists: list[tuple[list[str], bool]]) -> None:
     composed = [([naive_composed(word) for word in words], bounded) for words, bounded in lists]

@@ -94,7 +94,7 @@ def made(
     count=st.integers(1, 3),
     threshold=st.sampled_from([0.7, 0.8, 0.9, 1.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_large_and_small_buckets_have_the_edges_that_all_pairs_compared_have(
     seed, documents, slots, kind, keeps, few_share, count, threshold
 ):
