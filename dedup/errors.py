@@ -10,6 +10,11 @@ import difflib
 from collections.abc import Iterable
 
 
+def one_line(said: object) -> str:
+    """What an error or a library says, without line breaks."""
+    return " ".join(str(said).split())
+
+
 class DedupError(Exception):
     """Base of every error this package raises on purpose."""
 

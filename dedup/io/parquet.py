@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dedup import buffers
+from dedup.errors import one_line
 
 ZSTD_LEVEL = 3
 GZIP_LEVEL = 6
@@ -130,11 +131,6 @@ def column(batch: pa.RecordBatch | pa.Table, path: str) -> Any:
         return batch[path]
     name, _, rest = path.partition(".")
     return pc.struct_field(batch[name], rest.split("."))
-
-
-def one_line(error: Exception) -> str:
-    """What Arrow says of an error, in one line."""
-    return " ".join(str(error).split())
 
 
 def readable_texts(values: Any) -> tuple[pa.LargeStringArray, npt.NDArray[np.bool_]]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dedup import buffers
+from dedup.errors import one_line
 from dedup.io import decode, jsonl, parquet
 from dedup.io.shards import Shard
 from dedup.io.units import Piece
@@ -115,7 +116,7 @@ def _read_parquet(
     try:
         file = parquet.open_file(piece.shard.path)
     except (pa.ArrowException, OSError) as error:
-        yield _shard_fault(source, f"not readable as Parquet ({parquet.one_line(error)})")
+        yield _shard_fault(source, f"not readable as Parquet ({one_line(error)})")
         return
     with file:
         fault = parquet.text_fault(file.schema_arrow, source.text)

@@ -11,9 +11,9 @@ import numpy as np
 
 from dedup.kernels import english
 from dedup.kernels.compile import lean_kernel
-from dedup.kernels.inside import before, cut_inside
+from dedup.kernels.inside import cut_inside
 from dedup.kernels.specials import UNIT, begins_special, entry_of, may_be_special, special
-from dedup.kernels.utf8 import char_bytes, code_point, hash_bytes
+from dedup.kernels.utf8 import char_bytes, code_point, hash_bytes, last_character
 from dedup.kernels.word import HIGH, LOW, load8
 
 _LETTER = np.uint16(english.LOWER | english.UPPER)
@@ -148,10 +148,10 @@ def _prefix(data, a, b, kinds):
 @lean_kernel
 def _suffix(data, a, b, kinds, table):
     """Bytes of the sign, 's or unit that data[a:b] ends in; 0 for none."""
-    q = before(data, a, b)
+    q = last_character(data, a, b)
     w = code_point(data, q)
     kind = kinds[w]
-    p = before(data, a, q) if q > a else q
+    p = last_character(data, a, q) if q > a else q
     w_before = code_point(data, p) if q > a else np.uint32(0)
     kind_before = kinds[w_before]
     if kind & _LAST_SIGNS or w == 0x2013 or w == 0x2014:
@@ -197,7 +197,7 @@ def _full_stop_suffix(data, a, q, before_it, w_before, kinds):
     if w_before == 0x7C:
         return 1
     if before_it > a:
-        w = code_point(data, before(data, a, before_it))
+        w = code_point(data, last_character(data, a, before_it))
         if kind & _UPPER and kinds[w] & _UPPER:
             return 1
     return 0

@@ -7,7 +7,7 @@ import numpy as np
 from dedup.kernels import english
 from dedup.kernels.compile import lean_kernel
 from dedup.kernels.token import ascii_word_bytes
-from dedup.kernels.utf8 import char_bytes, characters, code_point
+from dedup.kernels.utf8 import char_bytes, characters, code_point, last_character
 from dedup.kernels.word import load8
 
 _LETTER = np.uint16(english.LOWER | english.UPPER)
@@ -18,15 +18,6 @@ _NOTHING = np.uint16(0)
 # Bits of the ASCII signs that may be cut within a run.
 _INFIXES = np.uint64(sum(1 << ord(sign) for sign in "*+,-./:<=>"))
 _INFIXES_FROM_64 = np.uint64(sum(1 << ord(sign) - 64 for sign in "^~"))
-
-
-@lean_kernel
-def before(data, a, p):
-    """Where the character before p begins, not before a."""
-    p -= 1
-    while p > a and data[p] & 0xC0 == 0x80:
-        p -= 1
-    return p
 
 
 @lean_kernel
@@ -90,7 +81,7 @@ def _infix(data, a, p, b, kinds):
             return width
         if w != 0x2013 and w != 0x2014:
             return np.int64(0)
-    kind_before = kinds[code_point(data, before(data, a, p))] if p > a else _NOTHING
+    kind_before = kinds[code_point(data, last_character(data, a, p))] if p > a else _NOTHING
     kind_after = kinds[code_point(data, after)] if after < b else _NOTHING
     word_before, word_after = kind_before & _LETTER_OR_DIGIT != 0, kind_after & _LETTER != 0
     if c >= 0x80:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dedup.kernels.block import BLOCK, below, bit_count, block_at, firsts, leading_zeros, spaces
 from dedup.kernels.compile import lean_kernel
-from dedup.kernels.utf8 import not_zero, space_bytes
+from dedup.kernels.utf8 import last_character, not_zero, space_bytes
 from dedup.kernels.word import HIGH, SPACES, load8, trailing_zeros
 
 _THREE_HIGHEST = np.uint64(0xE0E0E0E0E0E0E0E0)
@@ -58,9 +58,7 @@ def after_space(data, p, end):
 def before_space(data, start, end):
     """The end of what comes before the white space that ends at `end`."""
     while end > start:
-        p = end - 1
-        while p > start and data[p] & 0xC0 == 0x80:
-            p -= 1
+        p = last_character(data, start, end)
         if space_bytes(data, p, end) == 0:
             break
         end = p

@@ -9,7 +9,7 @@ from dedup.kernels.compile import lean_kernel
 from dedup.kernels.lines import after_space
 from dedup.kernels.marks import TERMINAL
 from dedup.kernels.phrases import lorem_ipsums
-from dedup.kernels.utf8 import code_point, hash_bytes
+from dedup.kernels.utf8 import code_point, is_again, last_character
 from dedup.kernels.word import trailing_zeros
 
 LOREM_IPSUM, CURLY_BRACKETS, CHARACTERS, LONG_LINES = range(4)
@@ -62,24 +62,9 @@ def count_newlines(offsets, data, out):
 
 
 @lean_kernel
-def _is_again(data, p, end, table, mask):
-    """Whether a line is in the table; it is afterwards."""
-    h = hash_bytes(data, p, end - p) | _ONE
-    slot = (h >> _ONE) & mask
-    while table[slot] != 0 and table[slot] != h:
-        slot = (slot + _ONE) & mask
-    found = table[slot] == h
-    table[slot] = h
-    return found
-
-
-@lean_kernel
-def _ends_in_mark(data, end, flags):
-    """Whether the character before `end` ends a sentence."""
-    last = end - 1
-    while data[last] & 0xC0 == 0x80:
-        last -= 1
-    return (flags[code_point(data, last)] & TERMINAL) != 0
+def _ends_in_mark(data, start, end, flags):
+    """Whether the last character of data[start:end], which is not empty, ends a sentence."""
+    return (flags[code_point(data, last_character(data, start, end))] & TERMINAL) != 0
 
 
 @lean_kernel
@@ -114,9 +99,9 @@ def count_lines(offsets, data, short_line_length, flags, table, out):
                 length = characters + bit_count(begun & below(k)) - before
                 if after_space(data, line, at) < at:
                     lines += 1
-                    marked += _ends_in_mark(data, at, flags)
+                    marked += _ends_in_mark(data, line, at, flags)
                     short += length <= short_line_length
-                    if _is_again(data, line, at, table, mask):
+                    if is_again(data, line, at, table, mask):
                         duplicate += length
                 line = at + 1
                 before += length + 1

@@ -13,7 +13,7 @@ from dedup.kernels.compile import lean_kernel
 from dedup.kernels.grams import first_ones
 from dedup.kernels.lines import after_space, before_space
 from dedup.kernels.token import absorb
-from dedup.kernels.utf8 import first_bytes, hash_bytes
+from dedup.kernels.utf8 import first_bytes, is_again
 from dedup.kernels.word import load8, trailing_zeros
 
 CHARACTERS, LINES, LINE_COPIES, LINE_CHARACTERS, PARAGRAPHS, PARAGRAPH_COPIES, PARAGRAPH_CHARACTERS = range(7)
@@ -45,18 +45,6 @@ def _glance(data, start, size):
 
 
 @lean_kernel
-def _is_again(data, span, table, mask):
-    """Whether a span is in the table of hashes; it is afterwards."""
-    h = hash_bytes(data, span[0], span[1] - span[0]) | _ONE
-    slot = (h >> _ONE) & mask
-    while table[slot] != 0 and table[slot] != h:
-        slot = (slot + _ONE) & mask
-    found = table[slot] == h
-    table[slot] = h
-    return found
-
-
-@lean_kernel
 def _copies(data, spans, glances, count, table, likes):
     """(spans that an earlier one equals, their code points) of `count` spans of a text."""
     copies = code_points = 0
@@ -72,8 +60,8 @@ def _copies(data, spans, glances, count, table, likes):
         mask = np.uint64(size - 1)
         if likes[like] != _HASHED:
             likes[like] = _HASHED
-            _is_again(data, spans[like], table, mask)
-        if _is_again(data, spans[k], table, mask):
+            is_again(data, spans[like, 0], spans[like, 1], table, mask)
+        if is_again(data, spans[k, 0], spans[k, 1], table, mask):
             copies += 1
             code_points += _characters(data, spans[k, 0], spans[k, 1])
     return copies, code_points

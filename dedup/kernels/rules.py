@@ -16,7 +16,7 @@ from dedup.kernels.compile import lean_kernel
 from dedup.kernels.lines import after_space, before_space, break_bytes, count_words, has_longer_word, word_begins
 from dedup.kernels.marks import DECIMAL, DIGIT, UPPER, WORD
 from dedup.kernels.phrases import JAVASCRIPT, POLICY, count_lorem_ipsum, find_phrases, lower, matches
-from dedup.kernels.utf8 import char_bytes, code_point, space_bytes
+from dedup.kernels.utf8 import char_bytes, code_point, last_character, space_bytes
 from dedup.kernels.word import trailing_zeros
 
 LINES, REMOVED, WORDS, WORDS_REMOVED = range(4)
@@ -124,9 +124,7 @@ def _ends_in_mark(data, start, end, citations, marks):
             end = _before_citations(data, start, end)
         if end == start:
             return dots > 0
-        p = end - 1
-        while p > start and data[p] & 0xC0 == 0x80:
-            p -= 1
+        p = last_character(data, start, end)
         c = code_point(data, p)
         if dots == 0:
             is_mark = False
@@ -243,9 +241,7 @@ def _goes(data, start, end, words, rules, marks, flags):
 @lean_kernel
 def _before_one_space(data, start, end):
     """`end`, or where the one white-space character before it begins."""
-    p = end - 1
-    while p > start and data[p] & 0xC0 == 0x80:
-        p -= 1
+    p = last_character(data, start, end)
     return p if p >= start and space_bytes(data, p, end) == end - p else end
 
 

@@ -40,6 +40,15 @@ def char_bytes(first):
 
 
 @lean_kernel
+def last_character(data, start, end):
+    """Where the last character of data[start:end] begins."""
+    p = end - 1
+    while p > start and data[p] & 0xC0 == 0x80:
+        p -= 1
+    return p
+
+
+@lean_kernel
 def first_bytes(data, p, size):
     """The first bytes of a word of `size` >= 1, at most eight, as a number, the first one lowest."""
     if p + np.uint64(8) <= np.uint64(data.size):
@@ -108,6 +117,22 @@ def characters(data, start, end):
     for p in range(start, end):
         count += data[p] & 0xC0 != 0x80
     return count
+
+
+@lean_kernel
+def is_again(data, start, end, table, mask):
+    """Whether data[start:end] was put into a table of hashes before; it is there afterwards.
+
+    table   uint64[mask + 1]   zeros at first; some slots have to stay free
+    """
+    one = np.uint64(1)
+    h = hash_bytes(data, start, end - start) | one
+    slot = (h >> one) & mask
+    while table[slot] != 0 and table[slot] != h:
+        slot = (slot + one) & mask
+    found = table[slot] == h
+    table[slot] = h
+    return found
 
 
 def table_size(entries: int) -> int:

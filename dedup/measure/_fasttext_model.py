@@ -47,6 +47,11 @@ def load(model: str) -> Predict:
     return _load(_seen(model))
 
 
+def line(text: str | None, characters: int | None) -> str:
+    """The beginning of a text as the one line that fastText reads; None is an empty one."""
+    return " ".join((text or "")[:characters].splitlines())
+
+
 def _seen(model: str) -> _File:
     return _File(model, version(model))
 

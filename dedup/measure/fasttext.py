@@ -62,7 +62,7 @@ def fasttext(
     if batch.num_rows:
         many, predict = len(_fasttext_model.check(model)), _fasttext_model.load(model)
         for text in lines.to_pylist():
-            line = " ".join((text or "")[:characters].splitlines())
+            line = _fasttext_model.line(text, characters)
             # Less than no probability: of a hierarchical softmax, zero would leave the least likely labels out.
             guesses = (
                 predict((line.lower() if lowercase else line) + "\n", many, -1.0, "strict") if line.strip() else []

@@ -198,7 +198,7 @@ def _by_fasttext(texts: pa.Array, characters: int, best: int, model: str) -> _An
     predict = _fasttext_model.load(model)
     found = []
     for text in texts.to_pylist():
-        line = " ".join((text or "")[:characters].splitlines())
+        line = _fasttext_model.line(text, characters)
         # Two more labels, since two may be one language here.
         found.append(
             [(label, min(float(score), 1.0)) for score, label in predict(line + "\n", best + 2, 0.0, "strict")]

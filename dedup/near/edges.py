@@ -22,10 +22,8 @@ from dedup.near.signature import SMALL, Sketches
 DOCUMENT_BITS = 20  # of an exchange row; a segment has at most 2^20 documents
 SLICED_FROM = 128  # members: a smaller bucket is done before planes are made
 BUCKET_CAP = 200_000  # members; all pairs of so many take a minute or two
-DENSE_FROM, DENSE_EDGES = (
-    20_000,
-    64,
-)  # members; edges a member. 100,000 copies with a word changed are 5 thousand million
+DENSE_FROM = 20_000  # members
+DENSE_EDGES = 64  # a member; 100,000 copies with a word changed have 5 thousand million
 LEADERS = 64  # of a bucket that is not compared as a whole
 CHUNK_MEMBERS = 1 << 15  # bucket members whose signatures are in memory at once: 32 MiB at 256 slots
 PART = 1 << 13  # documents loaded at once to be cut into planes
@@ -153,10 +151,12 @@ def _compare_large(key: np.uint64, members: Int64s, load: Load, rule: _Rule, tal
     """Edges of one bucket: among all its members, or with its leaders where these are too many."""
     n = len(members)
     found: list[Edges] = []
+    count = 0
     if n <= BUCKET_CAP:
         for edges in _compare_all(key, members, load, rule):
             found.append(edges)
-            if n > DENSE_FROM and sum(len(part.pairs) for part in found) > DENSE_EDGES * n:
+            count += len(edges.pairs)
+            if n > DENSE_FROM and count > DENSE_EDGES * n:
                 break
         else:
             tally.compared += n * (n - 1) // 2

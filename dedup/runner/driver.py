@@ -27,7 +27,7 @@ from dedup.io import files, named, shards, units
 from dedup.plan import Plan, make_plan
 from dedup.recipe import Recipe
 from dedup.runner import barrier, progress, publish, scan, scanned, tables, write
-from dedup.runner.local import Executor, Local, Serial, one_line, own_peak_rss_bytes
+from dedup.runner.local import Executor, Local, Serial, fault_line, own_peak_rss_bytes
 from dedup.runner.result import Result
 from dedup.runner.task import Task, key_of
 from dedup.stages import user_module
@@ -76,7 +76,7 @@ def run(
             _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
             return _Run(plan, folder, limit, keep_work, quiet, lock).run()
     except OSError as error:
-        raise RunError(one_line(error, str(folder))) from error
+        raise RunError(fault_line(error, str(folder))) from error
 
 
 def _check_output(folder: Path, recipe: Recipe) -> None:
@@ -110,7 +110,8 @@ class _Run:
         self.lock = lock
         self.show = progress.make(quiet)
         self.work = folder / "work"
-        self.environment = key_of(environment_key(plan.recipe), plan.files)
+        self.code = environment_key(plan.recipe)
+        self.environment = key_of(self.code, plan.files)
         self.begun = time.monotonic()
         self.cpu_begun = _cpu_seconds()
         self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.shards])
@@ -159,7 +160,7 @@ class _Run:
         if recipe.executor == "ray":
             from dedup.runner.ray import Ray
 
-            ray = Ray(recipe, self.folder, environment_key(recipe), quiet=self.quiet)
+            ray = Ray(recipe, self.folder, self.code, quiet=self.quiet)
             self.workers = ray.workers
             return ray
         if recipe.executor == "local" and self.workers > 1:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import dedup
-from dedup.errors import DedupError, RunError
+from dedup.errors import DedupError, RunError, one_line
 from dedup.runner.task import Task, finished, run_task
 from dedup.runner.worker import OWN_STAGES
 
@@ -226,17 +226,16 @@ def guarded(task: Task, progress: Progress) -> dict[str, Any]:
     except DedupError:
         raise
     except OSError as error:
-        raise RunError(one_line(error, task.folder)) from error
+        raise RunError(fault_line(error, task.folder)) from error
     except MemoryError as error:
         raise RunError(
             f"{task.function}: out of memory; run again with fewer --workers or smaller batch_bytes"
         ) from error
 
 
-def one_line(error: OSError, where: str) -> str:
+def fault_line(error: OSError, where: str) -> str:
     """What a fault of the system is, where, and what to do."""
-    text = " ".join(str(error.strerror or error).split())
-    return f"{error.filename or where}: {text}; the same command goes on from here"
+    return f"{error.filename or where}: {one_line(error.strerror or error)}; the same command goes on from here"
 
 
 def give_back_memory() -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dedup.errors import DedupError, RunError, UserError
+from dedup.errors import DedupError, RunError, UserError, one_line
 from dedup.io.files import TEMPORARY
 from dedup.recipe import Recipe
 from dedup.runner.local import ONE_THREAD, PATIENCE_SECONDS, Progress, give_back_memory, look_up
@@ -194,7 +194,7 @@ def _connect(ray: Any, address: str, quiet: bool) -> None:
             **(here if address == "local" else {}),
         )
     except Exception as error:  # Ray raises bare ones, too
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         if address == "local":
             raise RunError(f"Ray did not start on this machine ({reason}); its logs are below /tmp/ray") from None
         raise UserError(

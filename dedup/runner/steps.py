@@ -95,8 +95,9 @@ class _Aside:
         """All rows in their places; `batch` is what is left."""
         whole = buffers.without_transient(batch)
         if not self._parts:
-            alive = self.take_dropped(batch)
-            return Done(whole, alive, self._places)
+            is_alive = batch[drop.REASON].is_null().to_numpy(zero_copy_only=False)
+            alive = batch if is_alive.all() else buffers.filter_rows(batch, is_alive)
+            return Done(whole, alive, np.flatnonzero(is_alive))
         names = whole.schema.names
         parts = [pa.Table.from_batches([part.select([n for n in names if n in part.schema.names])])
                  for _, part in self._parts]  # fmt: skip

@@ -24,7 +24,7 @@ from dedup.io.files import locked
 from dedup.runner import tables
 from dedup.runner.local import Local, Serial
 from dedup.runner.task import Task
-from tests.runs import NEAR, WORDS, files, tree_bytes, write_jsonl, write_parquet
+from tests.runs import DIES, NEAR, WORDS, files, tree_bytes, write_jsonl, write_parquet
 
 SEED = 20_240_501
 SCRIPT = "import dedup, sys; dedup.run(sys.argv[1], executor='local', workers=2, keep_work=len(sys.argv) > 2)"
@@ -193,18 +193,6 @@ def test_a_published_file_that_somebody_removed_is_written_again(job: Job, tmp_p
 
 # Workers that die
 
-DIES = """
-import os, pathlib
-
-def deadly(batch, *, marker, times):
-    seen = pathlib.Path(marker)
-    deaths = len(seen.read_text()) if seen.exists() else 0
-    if "kill me" in batch["text"].to_pylist() and deaths < times:
-        seen.write_text("x" * (deaths + 1))
-        os.kill(os.getpid(), 9)
-    return batch
-"""
-
 
 def deadly(tmp_path: Path, times: int) -> dict[str, Any]:
     """A recipe whose stage kills its worker so many times at shard 1."""
@@ -212,9 +200,7 @@ def deadly(tmp_path: Path, times: int) -> dict[str, Any]:
     for number, text in enumerate(["a", "kill me", "b"]):
         write_jsonl(tmp_path / "in" / f"{number}.jsonl", [{"text": text}])
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(
-        f'[[step]]\nuse = "deadly_rules:deadly"\nmarker = {str(tmp_path / "deaths")!r}\ntimes = {times}\n'
-    )
+    recipe.write_text(f'[[step]]\nuse = "deadly_rules:rule"\nmarker = {str(tmp_path / "deaths")!r}\ntimes = {times}\n')
     return {
         "recipe": recipe,
         "input": str(tmp_path / "in"),

@@ -19,7 +19,7 @@ from dedup.recipe import load
 from dedup.runner import ray as executors
 from dedup.runner.driver import environment_key
 from dedup.runner.task import Task
-from tests.runs import NEAR, files, tree_bytes, write_jsonl
+from tests.runs import DIES, NEAR, files, tree_bytes, write_jsonl
 
 ROOT = Path(__file__).parents[2]
 EVERYTHING = {
@@ -146,19 +146,6 @@ def test_after_an_error_nothing_of_the_run_goes_on(tmp_path: Path, one_ray: Any)
         dedup.run(recipe, rows(tmp_path, "waits", "fails"), tmp_path / "out", executor="ray")
     with contextlib.suppress(psutil.NoSuchProcess):  # gone already; it would sleep ten minutes
         psutil.Process(int(begun.read_text())).wait(20)
-
-
-DIES = """
-import os, pathlib
-
-def rule(batch, *, marker, times):
-    seen = pathlib.Path(marker)
-    deaths = len(seen.read_text()) if seen.exists() else 0
-    if "kill me" in batch["text"].to_pylist() and deaths < times:
-        seen.write_text("x" * (deaths + 1))
-        os.kill(os.getpid(), 9)
-    return batch
-"""
 
 
 @pytest.mark.parametrize("times", [1, 2])
