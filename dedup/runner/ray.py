@@ -26,6 +26,7 @@ from dedup.runner.worker import outcome
 
 STORE_BYTES = 100 << 20  # of shared memory for a Ray of our own, about its least: only counts go through it
 CONNECT_SECONDS = 10
+GRACE_SECONDS = 5  # for tasks to see that the run has ended; most look after every batch
 _begun: set[str] = set()  # in a worker: the run whose tasks it does
 
 
@@ -45,6 +46,7 @@ class Ray:
         self._ray = _imported()
         self._recipe, self._folder, self._key = recipe, folder, key
         self._run = uuid.uuid4().hex
+        self._stop = str(folder.resolve() / f"{TEMPORARY}{self._run}-stop")  # there: the run has ended
         self._peaks: dict[tuple[str, int], int] = {}
         self._ready: set[str] = set()
         address = recipe.address or os.environ.get("RAY_ADDRESS") or "local"
@@ -71,11 +73,11 @@ class Ray:
             self._make_ready()
         died: set[int] = set()
         running: dict[Any, int] = {}
-        with self._cancelling(running):
+        with self._ending(running):
             while waiting or running:
                 while waiting and len(running) < self._room():
                     number = waiting.pop()
-                    running[self._do.remote(tasks[number], self._run, os.getcwd())] = number
+                    running[self._do.remote(tasks[number], self._run, self._stop, os.getcwd())] = number
                 for done in self._ray.wait(list(running))[0]:
                     number = running.pop(done)
                     how, message = self._outcome(done)
@@ -137,7 +139,7 @@ class Ray:
         marker.touch()
         running: dict[Any, int] = {}
         try:
-            with self._cancelling(running):
+            with self._ending(running):
                 for number, node in enumerate(sorted(fresh)):
                     place = NodeAffinitySchedulingStrategy(node, soft=True)
                     # No CPU: a node that others keep busy is not waited for.
@@ -152,15 +154,24 @@ class Ray:
         self._ready |= fresh
 
     @contextlib.contextmanager
-    def _cancelling(self, running: dict[Any, int]) -> Iterator[None]:
-        """Whatever ends the block, nothing of it runs on: the output is not ours any more."""
+    def _ending(self, running: dict[Any, int]) -> Iterator[None]:
+        """Whatever ends the block, nothing of it runs on: the output is not ours any more.
+
+        Tasks end by themselves first. To cancel one that Ray is just handing to a worker can abort this process: Ray
+        fails the task, and does not expect the answer that comes all the same.
+        """
         try:
             yield
         finally:
             if running:
-                for reference in running:
+                with contextlib.suppress(OSError):  # where the disk is full, all are cancelled
+                    Path(self._stop).touch()
+                _, left = self._ray.wait(list(running), num_returns=len(running), timeout=GRACE_SECONDS)
+                for reference in left:
                     self._ray.cancel(reference, force=True)
-                self._ray.wait(list(running), num_returns=len(running), timeout=PATIENCE_SECONDS)
+                if left:
+                    self._ray.wait(left, num_returns=len(left), timeout=PATIENCE_SECONDS)
+                Path(self._stop).unlink(missing_ok=True)
 
     def close(self) -> None:
         """End a Ray of our own; leave a cluster."""
@@ -212,16 +223,23 @@ def _knock(address: str) -> None:
 
 # In a worker
 
+_ENDED = "the run has ended"
 
-def do(task: Task, run: str, folder: str) -> tuple[Any, ...]:
+
+def do(task: Task, run: str, stop: str, folder: str) -> tuple[Any, ...]:
     """Do a task: "done" with counts, worker, its peak memory and what progress there was; or "error" with the error.
 
+    stop     a file that appears when the run has ended, and nobody waits for the task
     folder   the driver's current one, which relative paths begin from
     """
     _begin(run, folder)
     seen = [0, 0]
+    if os.path.exists(stop):
+        return "error", RunError(_ENDED)
 
     def note(documents: int, size: int) -> None:
+        if os.path.exists(stop):
+            raise RunError(_ENDED)
         seen[0] += documents
         seen[1] += size
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,44 @@ def test_after_an_error_nothing_of_the_run_goes_on(tmp_path: Path, one_ray: Any)
         dedup.run(recipe, rows(tmp_path, "waits", "fails"), tmp_path / "out", executor="ray")
     with contextlib.suppress(psutil.NoSuchProcess):  # gone already; it would sleep ten minutes
         psutil.Process(int(begun.read_text())).wait(20)
+
+
+def ends_the_run(folder: Path, progress: Any, *, stop: str) -> dict[str, Any]:
+    Path(stop).touch()
+    progress(1, 1)
+    return {}
+
+
+def test_a_task_sees_at_its_next_batch_and_before_its_first_that_the_run_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "_begin", lambda run, folder: None)
+    stop = tmp_path / "stop"
+    task = Task(f"{__name__}:ends_the_run", str(tmp_path / "task"), "key", {"stop": str(stop)})
+    for _ in range(2):
+        how, error = executors.do(task, "run", str(stop), str(tmp_path))
+        assert (how, str(error)) == ("error", "the run has ended")
+        assert stop.exists()
+        task = Task("no:where", task.folder, "key")
+
+
+def test_after_an_error_tasks_end_by_themselves_and_none_is_cancelled(
+    tmp_path: Path, one_ray: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+        import time
+
+        def rule(batch):
+            time.sleep(0.5 * batch.num_rows)
+            return 1 / 0 if batch.num_rows and batch["text"][0].as_py() == "fails" else batch
+    """
+    recipe = stage(tmp_path, textwrap.dedent(source))
+    cancelled = []
+    monkeypatch.setattr(one_ray, "cancel", lambda *reference, **how: cancelled.append(reference))
+    with pytest.raises(dedup.DedupError, match="division by zero"):
+        dedup.run(recipe, rows(tmp_path, "fails", *"abcdefgh"), tmp_path / "out", executor="ray")
+    assert cancelled == []
+    assert [name for name in files(tmp_path / "out") if "-stop" in name] == []
 
 
 @pytest.mark.parametrize("times", [1, 2])
