@@ -233,7 +233,8 @@ def test_what_a_stage_prints_in_a_worker_does_not_get_among_results(
     (tmp_path / "printing.py").write_text("def work(folder, progress):\n    print('hello')\n    return {}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(executors, "_begun", {"run"})
-    how, *_ = executors.do(Task("printing:work", str(tmp_path / "task"), "key"), "run", ".")
+    task = Task("printing:work", str(tmp_path / "task"), "key")
+    how, *_ = executors.do(task, "run", str(tmp_path / "stop"), ".")
     assert (how, *capsys.readouterr()) == ("done", "", "hello\n")
 
 
