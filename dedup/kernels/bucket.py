@@ -105,8 +105,8 @@ def _is_first_meeting(a, b, key, shift, band, bands, rows):
 
 @kernel
 def compare_buckets(
-    exchange, bounds, base, local, signatures, small, counts, shift, bands, rows, threshold, least_equal, state, pairs,
-    similarity, tally,
+    exchange, bounds, base, local, signatures, small, counts, shift, bands, rows, threshold, least_equal, references,
+    state, pairs, similarity, tally,
 ):  # fmt: skip
     """Write the edges of some buckets to `pairs`; returns their number. Call again until state[0] is len(bounds).
 
@@ -116,6 +116,7 @@ def compare_buckets(
     signatures   uint16 or uint32[n, K];  small uint64[n, SMALL];  counts int32[n]
     shift        uint64        bits shift to shift + 31 of a full key are the key of an exchange row
     least_equal  int64         slots that must agree for an edge
+    references   int64         documents below it, the first of each bucket, are not compared with each other
     state        int64[2]      in and out: bucket and member to go on with; zeros at first
     pairs        uint32[p, 2], similarity float64[p]   out: documents, smaller first; p at least the largest bucket
     tally        int64[1]      in and out: pairs compared
@@ -126,12 +127,15 @@ def compare_buckets(
         begin, end = bounds[state[0], 0], bounds[state[0], 1]
         key = exchange[begin] >> np.uint64(32)
         band = -1
+        new = begin
+        while new < end and np.int64(exchange[new] & low) < references:
+            new += 1
         for x in range(begin + state[1], end):
             if n + end - x > pairs.shape[0]:
                 state[1] = x - begin
                 return n
             i = local[x - base]
-            for y in range(x + 1, end):
+            for y in range(max(x + 1, new), end):
                 j = local[y - base]
                 first, band = _is_first_meeting(signatures[i], signatures[j], key, shift, band, bands, rows)
                 if not first:

@@ -8,7 +8,8 @@ compared with a few leaders instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,10 +55,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class _Rule:
-    """What makes a pair of one bucket an edge; key as in an exchange row."""
+    """What makes a pair of one bucket an edge, unless both are below `references`."""
 
     bands: Bands
     threshold: float
+    references: int
 
     @property
     def numbers(self) -> tuple[int, int, float, int]:
@@ -65,17 +67,20 @@ class _Rule:
         return self.bands.bands, self.bands.rows, self.threshold, self.bands.least_equal
 
 
-def find_edges(rows: UInt64s, load: Load, bands: Bands, threshold: float, tally: Tally) -> Edges:
-    """Edges among the documents of one partition.
+def find_edges(rows: UInt64s, load: Load, bands: Bands, threshold: float, tally: Tally, references: int = 0) -> Edges:
+    """Edges among the documents of one partition, but for those between two references.
 
-    rows   uint64[n]   key << 32 | document, in any order
+    rows         uint64[n]   key << 32 | document, in any order
+    references   documents below it are such, and a bucket of them alone is not looked at
     """
     from dedup.kernels import bucket as kernels
 
-    rule = _Rule(bands, threshold)
+    rule = _Rule(bands, threshold, references)
     rows = np.sort(rows)
     bounds = np.empty((len(rows) // 2 + 1, 2), np.int64)
     bounds = bounds[: kernels.bucket_bounds(rows, bounds)]
+    if references:
+        bounds = bounds[_documents(rows[bounds[:, 1] - 1]) >= references]
     rows = kernels.only_buckets(rows, bounds)  # nine of ten rows share their key with no other
     found: list[Edges] = []
     for chunk in _chunks(bounds):
@@ -140,8 +145,8 @@ def _compare_small(
     state, compared = np.zeros(2, np.int64), np.zeros(1, np.int64)
     while state[0] < len(bounds):
         n = kernels.compare_buckets(
-            rows, bounds, first, local, *sketches, np.uint64(DOCUMENT_BITS), *rule.numbers, state, pairs, similarity,
-            compared,
+            rows, bounds, first, local, *sketches, np.uint64(DOCUMENT_BITS), *rule.numbers, rule.references, state,
+            pairs, similarity, compared,
         )  # fmt: skip
         yield Edges(pairs[:n].copy(), similarity[:n].copy())
     tally.compared += int(compared[0])
@@ -150,6 +155,7 @@ def _compare_small(
 def _compare_large(key: np.uint64, members: Int64s, load: Load, rule: _Rule, tally: Tally) -> list[Edges]:
     """Edges of one bucket: among all its members, or with its leaders where these are too many."""
     n = len(members)
+    total = _pairs(n) - _pairs(int(np.count_nonzero(members < rule.references)))
     found: list[Edges] = []
     count = 0
     if n <= BUCKET_CAP:
@@ -159,13 +165,17 @@ def _compare_large(key: np.uint64, members: Int64s, load: Load, rule: _Rule, tal
             if n > DENSE_FROM and count > DENSE_EDGES * n:
                 break
         else:
-            tally.compared += n * (n - 1) // 2
+            tally.compared += total
             return found
     found, compared = _compare_with_leaders(members, load, rule)
     tally.compared += compared
-    tally.skipped += n * (n - 1) // 2 - compared
+    tally.skipped += max(0, total - compared)  # references are compared with leaders too
     tally.capped_buckets += 1
     return found
+
+
+def _pairs(n: int) -> int:
+    return n * (n - 1) // 2
 
 
 def _compare_all(key: np.uint64, members: Int64s, load: Load, rule: _Rule) -> Iterator[Edges]:
@@ -175,8 +185,7 @@ def _compare_all(key: np.uint64, members: Int64s, load: Load, rule: _Rule) -> It
     found, scratch = np.empty((EDGE_BUFFER, 2), np.uint32), np.empty(TILE, np.int64)
     members, *planes = _planes(members, load, rule)
     for one in planes:
-        for a, b in one.slabs():
-            a_end, b_end = min(a + SLAB, len(members)), min(b + SLAB, len(one.allowed))
+        for a, a_end, b, b_end in one.slabs():
             state = np.array([b, a])
             while state[0] < b_end:
                 size = alike(one.planes, one.allowed, a, a_end, b_end, state, scratch, found)
@@ -190,12 +199,18 @@ class _Planes(NamedTuple):
     planes: UInt64s
     allowed: Int64s
     first: int
+    references: Sequence[tuple[int, int]]  # stretches of such members
 
-    def slabs(self) -> Iterator[tuple[int, int]]:
-        """Where two stretches begin, the one of all members up to the other."""
-        for b in range(self.first, len(self.allowed), SLAB):
-            for a in range(0, min(b + SLAB, len(self.allowed)), SLAB):
-                yield a, b
+    def slabs(self) -> Iterator[tuple[int, int, int, int]]:
+        """(begin, end, begin, end) of two stretches, the one of all members up to the other."""
+        marks = {self.first, *itertools.chain(*self.references)}
+        cuts = sorted({*range(0, len(self.allowed), SLAB), *(m for m in marks if m < len(self.allowed))})
+        ends = [*cuts[1:], len(self.allowed)]
+        known = [any(begin <= cut < end for begin, end in self.references) for cut in cuts]
+        for j in (j for j, b in enumerate(cuts) if b >= self.first):
+            for i in range(j + 1):
+                if not (known[i] and known[j]):
+                    yield cuts[i], ends[i], cuts[j], ends[j]
 
 
 def _planes(members: Int64s, load: Load, rule: _Rule) -> tuple[Int64s, _Planes, _Planes]:
@@ -219,10 +234,16 @@ def _planes(members: Int64s, load: Load, rule: _Rule) -> tuple[Int64s, _Planes, 
         for plane in signs:
             plane[:] = plane[order]
     # J >= t of two sets: they differ in at most (1 - t) / (1 + t) of the sum of their sizes. One up for rounding.
+    old = members[order] < rule.references
+    stretches = [(at, at + int(np.count_nonzero(old[at:end]))) for at, end in ((0, few), (few, n))]
     share = (1 - rule.threshold) / (1 + rule.threshold) * UNIT
     by_set = (counts[order[:few]] * share).astype(np.int64) + 1
     by_sign = np.full(n, (slots - rule.bands.least_equal) * UNIT // 2)
-    return members[order], _Planes(np.take(sets, order[:few], axis=1), by_set, 0), _Planes(signs, by_sign, few)
+    return (
+        members[order],
+        _Planes(np.take(sets, order[:few], axis=1), by_set, 0, stretches[:1]),
+        _Planes(signs, by_sign, few, stretches),
+    )
 
 
 def _compare_pairs(key: np.uint64, members: Int64s, found: npt.NDArray[np.uint32], load: Load, rule: _Rule) -> Edges:
@@ -265,7 +286,8 @@ def _compare_with_leaders(members: Int64s, load: Load, rule: _Rule) -> tuple[lis
             leaders[count : state[1]] = part[new[count : state[1]] - LEADERS]
             count = int(state[1])
             pairs = np.stack([leaders[found[:n, 1]], part[found[:n, 0] - LEADERS]], axis=1)
-            edges.append(Edges(pairs.astype(np.uint32), similarity[:n].copy()))
+            fresh = pairs[:, 1] >= rule.references
+            edges.append(Edges(pairs[fresh].astype(np.uint32), similarity[:n][fresh]))
         compared += int(state[2])
         head = Sketches(both.signatures[:LEADERS], both.small[:LEADERS], both.counts[:LEADERS])
     return edges, compared

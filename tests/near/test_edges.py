@@ -47,12 +47,19 @@ def naive_edges(sketches: signing.Sketches, bands: Bands, threshold: float) -> P
 
 
 def edges_of(
-    sketches: signing.Sketches, bands: Bands, threshold: float, tally: edges.Tally | None = None, **constants: int
+    sketches: signing.Sketches,
+    bands: Bands,
+    threshold: float,
+    tally: edges.Tally | None = None,
+    references: int = 0,
+    **constants: int,
 ) -> Pairs:
     """What `find_edges` finds with some constants of its module changed."""
     rows = match.with_documents(match.band_rows(sketches, 0, bands), 0)
     with mock.patch.multiple(edges, **{"SLICED_FROM": edges.SLICED_FROM} | constants):
-        found = edges.find_edges(rows, lambda some: rows_of(sketches, some), bands, threshold, tally or edges.Tally())
+        found = edges.find_edges(
+            rows, lambda some: rows_of(sketches, some), bands, threshold, tally or edges.Tally(), references
+        )
     assert (found.pairs[:, 0] < found.pairs[:, 1]).all()
     pairs = dict(zip(map(tuple, found.pairs.tolist()), found.similarity.tolist(), strict=True))
     assert len(pairs) == len(found.pairs)
@@ -105,6 +112,37 @@ def test_large_and_small_buckets_have_the_edges_that_all_pairs_compared_have(
     assert edges_of(sketches, bands, threshold) == expected
     assert edges_of(sketches, bands, threshold, **ALL_LARGE) == expected
     assert edges_of(sketches, bands, threshold, **IN_SLABS) == expected
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    documents=st.integers(2, 40),
+    references=st.integers(0, 40),
+    keeps=st.sampled_from([0.8, 0.95]),
+    few_share=st.sampled_from([0.0, 0.3, 1.0]),
+)
+@settings(max_examples=15, deadline=None)
+def test_references_have_edges_with_others_only(seed, documents, references, keeps, few_share):
+    sketches = made(seed, documents, 64, np.uint16, keeps, few_share, 2)
+    bands = Bands(21, 3, 46)
+    every = naive_edges(sketches, bands, 0.8)
+    expected = {pair: similarity for pair, similarity in every.items() if max(pair) >= references}
+    for constants in ({}, ALL_LARGE, IN_SLABS):
+        assert edges_of(sketches, bands, 0.8, None, references, **constants) == expected
+
+
+def test_a_bucket_of_references_is_not_compared_and_one_with_a_new_member_with_that_alone():
+    sketches = sketched(list(families.family_texts(40, 0.9)))
+    sketches.signatures[:, 0] = 7
+    bands = Bands(1, 1, 200)
+    for constants in ({}, ALL_LARGE, IN_SLABS):
+        assert edges_of(sketches, bands, 0.8, tally := edges.Tally(), 40, **constants) == {}
+        assert tally == edges.Tally()
+        found = edges_of(sketches, bands, 0.8, tally := edges.Tally(), 39, **constants)
+        assert sorted(found) == [(i, 39) for i in range(39)]
+        assert tally == edges.Tally(compared=39)
+    found = edges_of(sketches, bands, 0.8, tally := edges.Tally(), 39, **IN_SLABS, BUCKET_CAP=5)
+    assert sorted(found) == [(0, 39)]
 
 
 @pytest.mark.parametrize(("scheme", "few_share"), [("fast", 0.0), ("minhash", 0.4), ("fast", 1.0)])
