@@ -34,15 +34,16 @@ def cli() -> None:
 def _run_options(command: Command) -> Command:
     """The options that every command that runs something takes."""
     options = [
-        click.option("-o", "--output", type=click.Path(), help="Folder to write to."),
+        click.option("-o", "--output", type=click.Path(), help="Folder or URL to write to."),
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step."
         ),
         click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: one a core."),
         click.option("--executor", type=click.Choice(["serial", "local", "ray"]), help="Where tasks run."),
         click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster, for --executor ray."),
+        click.option("--work", type=click.Path(), help="Folder for temporary work, instead of OUTPUT/work."),
         click.option("--limit", type=click.IntRange(min=1), help="Only the first N documents of every shard."),
-        click.option("--keep-work", is_flag=True, help="Leave intermediate files in OUTPUT/work."),
+        click.option("--keep-work", is_flag=True, help="Leave intermediate files where they are."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ]
     return functools.reduce(lambda done, option: option(done), reversed(options), command)
@@ -57,7 +58,7 @@ def _inputs(command: Command) -> Command:
         "inputs",
         multiple=True,
         metavar="INPUT",
-        help="Files, folders or globs, instead of the recipe's.",
+        help="Files, folders, globs or URLs, instead of the recipe's.",
     )
     return words(option(command))
 

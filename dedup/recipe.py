@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dedup.errors import RecipeError, UserError, nearest
+from dedup.io import place
 
 KEEP = ("first", "last", "longest", "shortest", "highest:<column>", "lowest:<column>")
 EXECUTORS = ("serial", "local", "ray")
@@ -26,7 +27,7 @@ NEAR_SETTINGS: dict[str, Any] = {
     "verify": "exact", "fold_traditional": False,
 }  # fmt: skip
 # How a run is carried out, not what comes out: these may change between two attempts.
-HOW = ("workers", "executor", "address", "batch_bytes", "max_drop", "max_rejected")
+HOW = ("workers", "executor", "address", "work", "batch_bytes", "max_drop", "max_rejected")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Recipe:
     workers: int = 0  # 0: one a core
     executor: str = "local"
     address: str | None = None  # of a Ray cluster
+    work: str | None = None  # folder for temporary work
     batch_bytes: int = 16 << 20  # text a batch, about
     max_rejected: float = 0.01  # share of rows
     max_drop: float = 0.95  # share of documents
@@ -116,7 +118,9 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[dict[str,
     if isinstance(source, Mapping):
         steps = [dict(step) for step in source.get("step", [])]
         return {**source, "step": steps}, "."
-    path = Path(source)
+    if place.is_url(os.fspath(source)):
+        return _read_url(os.fspath(source)), "."
+    path = Path(place.plain(os.fspath(source)))
     if not path.exists():
         path = shipped().get(os.fspath(source), path)
     try:
@@ -127,6 +131,15 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[dict[str,
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not TOML ({error})") from None
+
+
+def _read_url(url: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(place.Remote(url).read_text())
+    except FileNotFoundError:
+        raise UserError(f"{url}: no such object; name a .toml file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{url}: not TOML ({error})") from None
 
 
 def shipped() -> dict[str, Path]:
@@ -172,6 +185,7 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
 _TYPES: dict[str, tuple[type, str]] = {
     "output": (str, "a folder"), "text": (str, "a column"), "id": (str, "a column"), "workers": (int, "0 or more"),
     "executor": (str, "serial, local or ray"), "address": (str, "host:port of a Ray cluster"),
+    "work": (str, "a folder"),
     "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),
     "max_drop": (float, "a share in [0, 1]"), "measure_all": (bool, "true or false"), "seed": (int, "a whole number"),
 }  # fmt: skip

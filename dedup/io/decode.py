@@ -16,6 +16,7 @@ import zstandard
 from isal import isal_zlib
 
 from dedup.errors import DedupError
+from dedup.io.place import open_file
 
 Codec = Literal["none", "gzip", "zstd"]
 
@@ -43,7 +44,7 @@ def blocks(
 
     begin, end   of a plain file, only the bytes from `begin` up to `end`
     """
-    with open(path, "rb", buffering=READ_BYTES) as file:
+    with open_file(path, READ_BYTES, until=end) as file:
         if codec == "none":
             file.seek(begin)
             left = size if end is None else end - begin
@@ -61,7 +62,7 @@ def line_start(path: str | Path, at: int, most: int) -> int:
     """
     if at == 0:
         return 0
-    with open(path, "rb", buffering=0) as file:
+    with open_file(path, buffering=0) as file:
         file.seek(at)
         size = 1 << 14  # most lines end soon; one that does not is read by the block
         left = most

@@ -20,14 +20,22 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.errors import UserError
+from dedup.io.place import Place, Remote
 
 TEMPORARY = ".tmp-"
 PATIENCE_SECONDS = 30  # for the workers of a killed driver; they end as soon as they notice
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; renamed to it at the end, removed on an error."""
+def replacing(path: Place, *, sync: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; renamed to it at the end, removed on an error.
+
+    Of an object on a store, a temporary file of this machine that is uploaded at the end.
+    """
+    if isinstance(path, Remote):
+        with path.replacing() as temporary:
+            yield temporary
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{_end_of(path.name)}")
     try:
@@ -70,14 +78,16 @@ def remove_temporary(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[int]:
+def locked(folder: Path, output: str = "") -> Iterator[int]:
     """Hold folder/.lock, which names this process; UserError where another run holds it. The file goes with the lock.
+
+    output   what is written under the lock, if that is not the folder
 
     The value is the lock's descriptor: a worker that inherits it holds the lock too, until it ends. So the workers of
     a driver that was killed are awaited here, and never write among the files of the next run.
     """
     path = folder / ".lock"
-    lock = _lock(path, time.monotonic() + PATIENCE_SECONDS)
+    lock = _lock(path, time.monotonic() + PATIENCE_SECONDS, output or str(folder))
     try:
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
@@ -87,7 +97,7 @@ def locked(folder: Path) -> Iterator[int]:
         os.close(lock)
 
 
-def _lock(path: Path, until: float) -> int:
+def _lock(path: Path, until: float, output: str) -> int:
     while True:
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -97,7 +107,7 @@ def _lock(path: Path, until: float) -> int:
             os.close(lock)
             if _lives(holder) or time.monotonic() > until:
                 raise UserError(
-                    f"{path.parent}: another run is writing there; wait for it or choose another output"
+                    f"{output}: another run is writing there; wait for it or choose another output"
                 ) from None
             time.sleep(0.02)
             continue

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from dedup import buffers
 from dedup.errors import one_line
+from dedup.io.place import parquet_source
 
 ZSTD_LEVEL = 3
 GZIP_LEVEL = 6
@@ -32,9 +33,9 @@ class Columns(NamedTuple):
 
 
 def open_file(path: str) -> Any:
-    """A ParquetFile; ArrowInvalid or OSError where it is none."""
+    """A ParquetFile of a path or URL; ArrowInvalid or OSError where it is none."""
     try:
-        return pq.ParquetFile(path, pre_buffer=False)
+        return pq.ParquetFile(parquet_source(path), pre_buffer=False)
     except UnicodeDecodeError as error:
         raise pa.ArrowInvalid(f"a name in the footer is not UTF-8: {error}") from error
 

@@ -9,17 +9,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dedup.errors import UserError
+from dedup.io.place import parquet_source
 from dedup.runner.result import Result
 
 
 def lives(output: str, document_id: str) -> list[dict[str, Any]]:
     """Every document of that id: its measures, reason, twin and what it stands for; UserError for none."""
     result = Result(output)
+
+    def source(name: str) -> Any:
+        return parquet_source(result.output / name)
+
     wanted = pc.equal(pc.field("id"), pa.scalar(document_id, pa.large_string()))
-    documents = pq.read_table(result.output / "report" / "documents.parquet", filters=wanted).to_pylist()
+    documents = pq.read_table(source("report/documents.parquet"), filters=wanted).to_pylist()
     if not documents:
         raise UserError(f"{output}: no document has the id {document_id!r}; ids are in report/documents.parquet")
-    duplicates = pq.ParquetFile(result.output / "duplicates.parquet")
+    duplicates = pq.ParquetFile(source("duplicates.parquet"))
     numbers = {document["doc_id"] for document in documents}
     own: dict[int, dict[str, Any]] = {}
     stands_for: dict[int, list[dict[str, Any]]] = {}
@@ -29,7 +34,7 @@ def lives(output: str, document_id: str) -> list[dict[str, Any]]:
             own[row["doc_id"]] = row
         for row in batch.filter(pc.is_in(batch["duplicate_of_doc_id"], values)).to_pylist():
             stands_for.setdefault(row["duplicate_of_doc_id"], []).append(row)
-    names = {shard["number"]: shard["name"] for shard in pq.read_table(result.output / "manifest.parquet").to_pylist()}
+    names = {shard["number"]: shard["name"] for shard in pq.read_table(source("manifest.parquet")).to_pylist()}
     return [_life(document, names, own, stands_for) for document in documents]
 
 

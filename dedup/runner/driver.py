@@ -6,6 +6,7 @@ stays under work/ until the end, under a key, so that the same command continues
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -13,7 +14,7 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ import tomli_w
 import dedup
 from dedup import recipe as recipes
 from dedup.errors import DropLimitError, InputChangedError, RunError, UserError
-from dedup.io import files, named, shards, units
+from dedup.io import files, lease, named, place, shards, units
+from dedup.io.place import Place, Remote
 from dedup.plan import Plan, make_plan
 from dedup.recipe import Recipe
 from dedup.runner import barrier, progress, publish, scan, scanned, tables, write
@@ -45,6 +47,7 @@ def run(
     workers: int | None = None,
     executor: str | None = None,
     address: str | None = None,
+    work: str | os.PathLike[str] | None = None,
     limit: int | None = None,
     keep_work: bool = False,
     quiet: bool = True,
@@ -56,6 +59,7 @@ def run(
     workers         processes; 0: one a core
     executor        "serial", "local" or "ray"
     address         "host:port" of a Ray cluster, or "auto" for one that this machine belongs to
+    work            folder for temporary work; by default in the output, or on this machine where that is a URL
     limit           only the first so many documents of every shard
     keep_work       leave work/ for inspection
     quiet           no progress on stderr
@@ -63,40 +67,54 @@ def run(
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; it is at least 1 document a shard")
     how: dict[str, Any] = {"workers": workers, "executor": executor, "address": address}
+    how["work"] = None if work is None else os.fspath(work)
     loaded = recipes.load(recipe, input=input, output=output, changes=changes, **how)
     if address is not None and loaded.executor != "ray":
         raise UserError(f'address is {address!r}, and the executor is {loaded.executor}; an address is for "ray"')
-    folder = Path(loaded.output)
+    working = place.work_folder(loaded.output, loaded.work)
+    folder = place.at(loaded.output, scratch=working)
     plan = make_plan(loaded, shards.discover(loaded.input))
     _check_inputs_outside(plan, folder)
     _check_output(folder, plan.recipe)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.locked(folder) as lock:
+        with _locked(folder, working) as (lock, check_lock):
             _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
-            return _Run(plan, folder, limit, keep_work, quiet, lock).run()
+            return _Run(plan, folder, working, limit, keep_work, quiet, lock, check_lock).run()
     except OSError as error:
         raise RunError(fault_line(error, str(folder))) from error
 
 
-def _check_output(folder: Path, recipe: Recipe) -> None:
+@contextlib.contextmanager
+def _locked(folder: Place, work: Path) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Hold the lock of an output: (its descriptor, what raises where it is lost)."""
+    here = work if isinstance(folder, Remote) else folder
+    here.mkdir(parents=True, exist_ok=True)
+    with files.locked(here, str(folder)) as lock:
+        if not isinstance(folder, Remote):
+            yield lock, lambda: None
+            return
+        with lease.held(folder) as check:
+            yield lock, check
+
+
+def _check_output(folder: Place, recipe: Recipe) -> None:
     """UserError where the output holds something else than this recipe's run."""
     if not folder.exists():
         return
     if not folder.is_dir():
         raise UserError(f"{folder} is a file; the output is a folder")
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(files.TEMPORARY)} - {".lock"}
+    names = {name for name in place.names_in(folder) if not name.startswith(files.TEMPORARY)} - {".lock"}
     if names and "recipe.toml" not in names:
         raise UserError(f"{folder} is not empty and not the output of a run; choose another output")
     published = names & {"documents", "dropped", "duplicates.parquet"}
-    if published and recipes.load(folder / "recipe.toml").identity() != recipe.identity():
+    if published and recipes.load(str(folder / "recipe.toml")).identity() != recipe.identity():
         raise UserError(
             f"{folder} holds the output of another recipe ({folder / 'recipe.toml'}); choose another output"
         )
 
 
-def _check_inputs_outside(plan: Plan, folder: Path) -> None:
-    inside = os.path.abspath(folder) + os.sep
+def _check_inputs_outside(plan: Plan, folder: Place) -> None:
+    inside = place.absolute(str(folder)) + "/"
     for shard in plan.shards:
         if shard.path.startswith(inside):
             raise UserError(f"{shard.path} lies in the output folder {folder}; write somewhere else")
@@ -105,11 +123,21 @@ def _check_inputs_outside(plan: Plan, folder: Path) -> None:
 class _Run:
     """One attempt at a plan."""
 
-    def __init__(self, plan: Plan, folder: Path, limit: int | None, keep_work: bool, quiet: bool, lock: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Place,
+        work: Path,
+        limit: int | None,
+        keep_work: bool,
+        quiet: bool,
+        lock: int,
+        check_lock: Callable[[], None],
+    ) -> None:
         self.plan, self.folder, self.limit, self.keep_work, self.quiet = plan, folder, limit, keep_work, quiet
-        self.lock = lock
+        self.lock, self.check_lock = lock, check_lock
         self.show = progress.make(quiet)
-        self.work = folder / "work"
+        self.work = work
         self.code = environment_key(plan.recipe)
         self.environment = key_of(self.code, plan.files)
         self.begun = time.monotonic()
@@ -151,6 +179,11 @@ class _Run:
         self._remove_work()
         return Result(self.folder)
 
+    @property
+    def _works_elsewhere(self) -> bool:
+        """Whether what it works with lies outside of its output."""
+        return self.work.parent != self.folder
+
     def _remove_work(self) -> None:
         if not self.keep_work and self.work.exists():
             shutil.rmtree(self.work)
@@ -160,7 +193,8 @@ class _Run:
         if recipe.executor == "ray":
             from dedup.runner.ray import Ray
 
-            ray = Ray(recipe, self.folder, self.code, quiet=self.quiet)
+            seen_by_all = self.work if self._works_elsewhere else self.work.parent
+            ray = Ray(recipe, seen_by_all, self.code, quiet=self.quiet)
             self.workers = ray.workers
             return ray
         if recipe.executor == "local" and self.workers > 1:
@@ -184,10 +218,16 @@ class _Run:
     def _prepare(self) -> None:
         changed = self._changed_inputs()
         (self.folder / "report" / "summary.json").unlink(missing_ok=True)
-        files.remove_temporary(self.folder)
+        if isinstance(self.folder, Remote):
+            self.folder.store.abort_uploads(self.folder.url + "/")
+        else:
+            files.remove_temporary(self.folder)
+        if self._works_elsewhere:
+            files.remove_temporary(self.work)
+            self.show.say(f"temporary work in {self.work}")
         # The recipe first: it tells the next attempt that what else lies here is a run's.
         tables.write_recipe(self.folder / "recipe.toml", tomli_w.dumps(self.plan.recipe.as_dict()))
-        self.work.mkdir(exist_ok=True)
+        self.work.mkdir(parents=True, exist_ok=True)
         tables.write_manifest(self.folder / "manifest.parquet", self.plan.shards)
         if changed:
             more = f" (and {len(changed) - 1:,} more)" if len(changed) > 1 else ""
@@ -201,7 +241,7 @@ class _Run:
         if not self.work.exists() or (self.folder / "report" / "summary.json").exists():
             return []
         try:
-            before = recipes.load(self.folder / "recipe.toml").identity()
+            before = recipes.load(str(self.folder / "recipe.toml")).identity()
         except UserError:
             return []
         if before != self.plan.recipe.identity():
@@ -210,7 +250,14 @@ class _Run:
 
     def _tasks(self, name: str, tasks: Sequence[Task], size: int = 0) -> list[dict[str, Any]]:
         with self.show.part(name, len(tasks), size) as advance:
-            counts = self.executor.map(tasks, advance)
+
+            def note(documents: int, size: int) -> None:
+                self.check_lock()
+                advance(documents, size)
+
+            self.check_lock()
+            counts = self.executor.map(tasks, note)
+        self.check_lock()
         self.counts.setdefault(name, []).extend(counts)
         return counts
 
@@ -321,18 +368,18 @@ class _Run:
         )
 
 
-def _remove_strangers(folder: Path, outputs: Iterable[write.Outputs]) -> None:
+def _remove_strangers(folder: Place, outputs: Iterable[write.Outputs]) -> None:
     """Remove what an earlier run of the same recipe published for shards that are gone."""
     wanted = {path for output in outputs for path in (output.documents, output.dropped, output.rejected)}
     for name in ("documents", "dropped", "rejected"):
-        for path in (folder / name).rglob("*"):
-            if path.is_file() and str(path) not in wanted:
-                path.unlink()
+        for path in place.files_below(folder / name):
+            if path not in wanted:
+                place.remove(path)
 
 
-def _published(folder: Path) -> int:
+def _published(folder: Place) -> int:
     """How many files of rows an output holds; somebody may have removed some."""
-    return sum(path.is_file() for name in ("documents", "dropped", "rejected") for path in (folder / name).rglob("*"))
+    return sum(len(place.files_below(folder / name)) for name in ("documents", "dropped", "rejected"))
 
 
 def _bytes(plan: Plan) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dedup.io import place
 from dedup.runner.scanned import Scan, Scanned
 from dedup.runner.task import Task, finished, key_of
 from dedup.runner.write import How, Outputs
@@ -30,8 +31,11 @@ def write_all(
     outputs   by the number of the shard;  size   bytes of the input, for those who watch
     """
     groups = _groups(scanned.scans, duplicates)
-    whole = [_whole(folder, key, scans, tables, how, outputs) for scans, tables in groups if not _is_cut(scans)]
-    joins = [(scans, tables, _joins(folder, key, scans, how, outputs)) for scans, tables in groups if _is_cut(scans)]
+    gone = place.missing(path for scan in scanned.scans for path in _wanted(scan, outputs))
+    whole = [_whole(folder, key, scans, tables, how, outputs, gone) for scans, tables in groups if not _is_cut(scans)]
+    joins = [
+        (scans, tables, _joins(folder, key, scans, how, outputs, gone)) for scans, tables in groups if _is_cut(scans)
+    ]
     pieces: list[list[Task]] = [
         [_piece(folder, key, scan, table, how) for scan, table in zip(scans, tables, strict=True)]
         if any(finished(task) is None for task in tasks)  # else the files of its pieces are gone
@@ -65,7 +69,13 @@ def _is_cut(scans: Sequence[Scan]) -> bool:
 
 
 def _whole(
-    folder: Path, key: str, scans: list[Scan], tables: list[str], how: How, outputs: Mapping[int, Outputs]
+    folder: Path,
+    key: str,
+    scans: list[Scan],
+    tables: list[str],
+    how: How,
+    outputs: Mapping[int, Outputs],
+    gone: set[str],
 ) -> Task:
     numbers = sorted({piece.shard.number for scan in scans for piece in scan.unit.pieces})
     place = scans[0].unit.number
@@ -76,7 +86,7 @@ def _whole(
         key_of(key, "write", place),
         {"scans": scans, "duplicates": tables, "how": how, "outputs": mine},
     )
-    _forget_if_removed(task, scans, mine)
+    _forget_if_removed(task, scans, mine, gone)
     return task
 
 
@@ -89,7 +99,9 @@ def _piece(folder: Path, key: str, scan: Scan, table: str, how: How) -> Task:
     )
 
 
-def _joins(folder: Path, key: str, scans: list[Scan], how: How, outputs: Mapping[int, Outputs]) -> tuple[Task, Task]:
+def _joins(
+    folder: Path, key: str, scans: list[Scan], how: How, outputs: Mapping[int, Outputs], gone: set[str]
+) -> tuple[Task, Task]:
     """The tasks that put together what is kept and what is dropped of a shard: one copies, the other compresses."""
     number = scans[0].unit.pieces[0].shard.number
     kept = Task(
@@ -105,16 +117,18 @@ def _joins(folder: Path, key: str, scans: list[Scan], how: How, outputs: Mapping
         {"scans": scans, "measures": how.measures, "outputs": outputs[number]},
     )
     for task in (kept, dropped):
-        _forget_if_removed(task, scans, outputs)
+        _forget_if_removed(task, scans, outputs, gone)
     return kept, dropped
 
 
-def _forget_if_removed(task: Task, scans: Sequence[Scan], outputs: Mapping[int, Outputs]) -> None:
+def _wanted(scan: Scan, outputs: Mapping[int, Outputs]) -> Iterator[str]:
+    """What a scan's shards give to an output."""
+    for piece, rejected in zip(scan.unit.pieces, scan.rejected, strict=True):
+        output = outputs[piece.shard.number]
+        yield from (output.documents, output.dropped, *([output.rejected] if rejected else []))
+
+
+def _forget_if_removed(task: Task, scans: Sequence[Scan], outputs: Mapping[int, Outputs], gone: set[str]) -> None:
     """Have a task done again if somebody removed what it published."""
-    wanted = set()
-    for scan in scans:
-        for piece, rejected in zip(scan.unit.pieces, scan.rejected, strict=True):
-            output = outputs[piece.shard.number]
-            wanted.update([output.documents, output.dropped, *([output.rejected] if rejected else [])])
-    if not all(Path(path).exists() for path in wanted):
+    if any(path in gone for scan in scans for path in _wanted(scan, outputs)):
         shutil.rmtree(task.folder, ignore_errors=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 from dedup.errors import UserError
+from dedup.io.place import Place, Remote, at, files_below, parquet_source
 
 
 class Result:
@@ -20,8 +20,8 @@ class Result:
     exit_code   0 done; 1 done, but shards or many rows were rejected
     """
 
-    def __init__(self, output: str | Path) -> None:
-        self.output = Path(output)
+    def __init__(self, output: str | Place) -> None:
+        self.output = output if isinstance(output, Remote) else at(output)
         path = self.output / "report" / "summary.json"
         try:
             self.summary: dict[str, Any] = json.loads(path.read_text())
@@ -49,13 +49,13 @@ class Result:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        files = sorted((self.output / "dropped").rglob("*.parquet"))
-        return pa.concat_tables([pq.read_table(file) for file in files]) if files else pa.table({})
+        files = sorted(files_below(self.output / "dropped"), key=lambda path: path.split("/"))
+        return pa.concat_tables([pq.read_table(parquet_source(file)) for file in files]) if files else pa.table({})
 
     def _table(self, name: str) -> pa.Table:
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.output / name)
+        return pq.read_table(parquet_source(self.output / name))
 
     def __repr__(self) -> str:
         s = self.summary

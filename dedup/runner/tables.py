@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from dedup import drop
 from dedup.io import parquet
 from dedup.io.files import replacing
+from dedup.io.place import Place, at, is_url, parquet_source
 from dedup.io.shards import Shard
 from dedup.plan import Plan
 from dedup.recipe import Recipe
@@ -40,22 +41,23 @@ LOCAL = pa.schema(
 DUPLICATES = pa.schema([LOCAL.field(i) for i in range(1, len(LOCAL))])
 
 
-def write_recipe(path: Path, text: str) -> None:
+def write_recipe(path: Place, text: str) -> None:
     """The recipe as run."""
     with replacing(path) as temporary:
         temporary.write_text(text, "utf-8")
 
 
-def write_json(path: Path, data: dict[str, Any]) -> None:
+def write_json(path: Place, data: dict[str, Any]) -> None:
     """A JSON file for people and programs."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def write_manifest(path: Path, shards: Sequence[Shard]) -> None:
+def write_manifest(path: Place, shards: Sequence[Shard]) -> None:
     """manifest.parquet: the input files in their order."""
-    names = ("number", "name", "path", "bytes", "mtime_ns", "format", "codec")
-    schema = pa.schema([(n, pa.string() if n in ("name", "path", "format", "codec") else pa.int64()) for n in names])
+    names = ("number", "name", "path", "bytes", "mtime_ns", "format", "codec", "tag")
+    numbers = ("number", "bytes", "mtime_ns")
+    schema = pa.schema([(n, pa.int64() if n in numbers else pa.string()) for n in names])
     table = pa.table({name: [getattr(shard, name) for shard in shards] for name in names}, schema=schema)
     with replacing(path) as temporary:
         writer = parquet.RowWriter(temporary, schema)
@@ -63,17 +65,21 @@ def write_manifest(path: Path, shards: Sequence[Shard]) -> None:
         writer.close()
 
 
-def changed_files(manifest: Path, shards: Sequence[Shard]) -> list[str]:
+def changed_files(manifest: Place, shards: Sequence[Shard]) -> list[str]:
     """Files of a manifest that are among the shards and not as they were, or that are gone."""
     if not manifest.exists():
         return []
-    now = {shard.path: (shard.bytes, shard.mtime_ns) for shard in shards}
-    columns = pq.read_table(manifest, columns=["path", "bytes", "mtime_ns"]).to_pydict().values()
+    now = {shard.path: (shard.bytes, shard.version) for shard in shards}
+    columns = pq.read_table(parquet_source(manifest), columns=["path", "bytes", "mtime_ns", "tag"]).to_pydict().values()
     return [
         path
-        for path, *before in zip(*columns, strict=True)
-        if (now[path] != tuple(before) if path in now else not os.path.lexists(path))
+        for path, size, mtime_ns, tag in zip(*columns, strict=True)
+        if (now[path] != (size, tag or str(mtime_ns)) if path in now else _is_gone(path))
     ]
+
+
+def _is_gone(path: str) -> bool:
+    return not (at(path).exists() if is_url(path) else os.path.lexists(path))
 
 
 def count_reasons(folders: Sequence[str]) -> Counter[str]:
@@ -91,7 +97,7 @@ def _counted(reasons: Any) -> dict[str, int]:
     return {item["values"]: item["counts"] for item in counted if item["values"] is not None}
 
 
-def write_duplicates(output: Path, folder: Path, scanned: Scanned, drops: Sequence[Drops]) -> list[str]:
+def write_duplicates(output: Place, folder: Path, scanned: Scanned, drops: Sequence[Drops]) -> list[str]:
     """duplicates.parquet, and the same rows a unit for the tasks that write its shards; the paths of these."""
     merged = _merged(drops)
     ids, numbers = _names(scanned, np.unique(merged.twins))
@@ -160,7 +166,7 @@ class Reasons(NamedTuple):
 
 
 def write_documents(
-    folder: Path,
+    folder: Place,
     scanned: Scanned,
     duplicates: Sequence[str],
     drops: Sequence[Drops],

@@ -25,6 +25,7 @@ from dedup import buffers, drop
 from dedup.errors import RunError
 from dedup.io import jsonl, parquet, read
 from dedup.io.files import replacing
+from dedup.io.place import Place, at
 from dedup.io.shards import Shard
 from dedup.io.units import Piece
 from dedup.runner.scanned import Changes, Scan, open_table
@@ -164,19 +165,24 @@ def write_shards(
     """
     counts = {"kept": 0, "dropped": 0, "bytes_kept": 0}
     for number, stretches in _stretches(scans, duplicates, how.measures).items():
-        for name, more in _write_shard(stretches, how, outputs[number], progress).items():
+        for name, more in _write_shard(folder, stretches, how, outputs[number], progress).items():
             counts[name] += more
     return counts
 
 
-def _write_shard(stretches: Sequence[_Stretch], how: How, outputs: Outputs, progress: Progress) -> dict[str, int]:
+def _write_shard(
+    folder: Path, stretches: Sequence[_Stretch], how: How, outputs: Outputs, progress: Progress
+) -> dict[str, int]:
     shard = stretches[0].piece.shard
     shard.check_unchanged()
-    write_rejected([stretch.split.scan for stretch in stretches], Path(outputs.rejected), shard)
+    write_rejected([stretch.split.scan for stretch in stretches], at(outputs.rejected, folder), shard)
     if shard.format == "unknown" or (shard.format == "parquet" and not _is_readable(shard, how.source)):
         return {"kept": 0, "dropped": 0, "bytes_kept": 0}
     schema = dropped_schema(how.measures)
-    with replacing(Path(outputs.documents)) as kept_path, replacing(Path(outputs.dropped)) as dropped_path:
+    with (
+        replacing(at(outputs.documents, folder)) as kept_path,
+        replacing(at(outputs.dropped, folder)) as dropped_path,
+    ):
         dropped = parquet.RowWriter(dropped_path, schema, sized="text")
         counts = _write_kept(kept_path, stretches, how, progress, schema, dropped.add)
         dropped.close()
@@ -196,7 +202,7 @@ def join_kept(
     folder: Path, progress: Progress, *, pieces: Sequence[str], outputs: Outputs, counts: dict[str, int]
 ) -> dict[str, Any]:
     """Put the kept rows of the pieces of a shard one after the other; removes each piece's, to make room."""
-    with replacing(Path(outputs.documents)) as path, open(path, "wb", buffering=0) as file:
+    with replacing(at(outputs.documents, folder)) as path, open(path, "wb", buffering=0) as file:
         for piece in pieces:
             _append(Path(piece, "kept"), file)
             Path(piece, "kept").unlink()
@@ -214,8 +220,8 @@ def join_dropped(
     outputs: Outputs,
 ) -> dict[str, Any]:
     """Write dropped/ and rejected/ of a shard from what its pieces gave."""
-    write_rejected(scans, Path(outputs.rejected), scans[0].unit.pieces[0].shard)
-    with replacing(Path(outputs.dropped)) as path:
+    write_rejected(scans, at(outputs.rejected, folder), scans[0].unit.pieces[0].shard)
+    with replacing(at(outputs.dropped, folder)) as path:
         dropped = parquet.RowWriter(path, dropped_schema(measures), sized="text")
         for piece in pieces:
             with pa.ipc.open_file(pa.memory_map(str(Path(piece, "dropped.arrow")))) as table:
@@ -249,7 +255,7 @@ def _is_readable(shard: Shard, source: read.Source) -> bool:
         return False
 
 
-def write_rejected(scans: Sequence[Scan], path: Path, shard: Shard) -> None:
+def write_rejected(scans: Sequence[Scan], path: Place, shard: Shard) -> None:
     """Write what was rejected of a shard; no file where nothing was."""
     tables = [
         _rejected(open_table(Path(scan.folder, "rejected.arrow")), place, before, shard)
