@@ -38,6 +38,9 @@ def _run_options(command: Command) -> Command:
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step."
         ),
+        click.option(
+            "--memory", metavar="SIZE", help="Such as 8G; all processes together. Default: 70 % of what is there."
+        ),
         click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: one a core."),
         click.option("--executor", type=click.Choice(["serial", "local", "ray"]), help="Where tasks run."),
         click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster, for --executor ray."),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dedup import memory
 from dedup.errors import RecipeError, UserError, nearest
 from dedup.io import place
 
@@ -27,7 +28,7 @@ NEAR_SETTINGS: dict[str, Any] = {
     "verify": "exact", "fold_traditional": False,
 }  # fmt: skip
 # How a run is carried out, not what comes out: these may change between two attempts.
-HOW = ("workers", "executor", "address", "work", "batch_bytes", "max_drop", "max_rejected")
+HOW = ("memory", "workers", "executor", "address", "work", "batch_bytes", "max_drop", "max_rejected")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Recipe:
     text: str = "text"
     id: str | None = None
     step: tuple[Step, ...] = ()
+    memory: int | None = None  # bytes; None: 70 % of what the machine or its cgroup gives
     workers: int = 0  # 0: one a core
     executor: str = "local"
     address: str | None = None  # of a Ray cluster
@@ -175,6 +177,8 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
     for item in dataclasses.fields(Recipe):
         if item.name in values:
             _check_type(item.name, values[item.name])
+    if values.get("memory") is not None:
+        values["memory"] = memory.parse(values["memory"])
     values["step"] = _with_shared_keep(tuple(_step(number, step) for number, step in enumerate(steps)))
     for step in values["step"]:
         if step.use == "drop.sample":

@@ -15,7 +15,7 @@ HOME = Path(__file__).parent.parent / "dedup"
 ROWS = (
     ("errors", "buffers"),  # buffers knows Arrow and NumPy, nothing of this package
     ("kernels",),
-    ("drop", "io"),
+    ("drop", "io", "memory"),
     ("segment", "clean", "measure", "exact", "near"),
     ("recipe", "stages", "plan", "arrays"),
     ("runner", "warm"),

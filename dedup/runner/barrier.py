@@ -19,11 +19,10 @@ from dedup.io.exchange import partition_bits
 from dedup.io.files import save_array
 from dedup.plan import bands_of
 from dedup.recipe import Step
+from dedup.runner.budget import Budget
 from dedup.runner.scanned import Scanned
 from dedup.runner.task import Task, key_of
 
-EXACT_ROWS = 512 << 10  # rows of one partition: 20 MiB of exact keys, 4 MiB of band keys
-BAND_ROWS = 512 << 10
 EXACT, NEAR = 0, 1
 
 
@@ -61,7 +60,7 @@ def run_barriers(
     barriers: Sequence[Step],
     scanned: Scanned,
     source: read.Source,
-    batch_bytes: int,
+    budget: Budget,
     warn: Callable[[str], None],
 ) -> tuple[Drops, list[dict[str, Any]]]:
     """Every duplicate that some adjacent barriers find, and what each near barrier counted."""
@@ -76,12 +75,12 @@ def run_barriers(
         here = folder / f"barrier-{n}"
         by_text = not step.settings.get("on")
         if not (by_text and grouped):
-            drops = _group(run, here, key, n, step, scanned, gone)
+            drops = _group(run, here, key, n, step, scanned, gone, budget)
             found.append((drops, by_text))
             gone[drops.documents] = True
             grouped = grouped or by_text
         if step.kind == "near":
-            drops, note = _near(run, here, key, n, step, scanned, gone, source, batch_bytes)
+            drops, note = _near(run, here, key, n, step, scanned, gone, source, budget)
             if note["skipped"]:
                 warn(
                     f"{step.label}: {note['skipped']:,} pairs of {note['capped_buckets']} large buckets "
@@ -101,11 +100,18 @@ def _save_gone(folder: Path, name: str, gone: npt.NDArray[np.bool_]) -> str:
 
 
 def _group(
-    run: RunTasks, folder: Path, key: str, n: int, step: Step, scanned: Scanned, gone: npt.NDArray[np.bool_]
+    run: RunTasks,
+    folder: Path,
+    key: str,
+    n: int,
+    step: Step,
+    scanned: Scanned,
+    gone: npt.NDArray[np.bool_],
+    budget: Budget,
 ) -> Drops:
     """Exact groups: the members that are not the first of theirs."""
     path = _save_gone(folder, "gone-exact", gone) if gone.any() else None
-    bits = partition_bits(len(gone), EXACT_ROWS)
+    bits = partition_bits(len(gone), budget.exact_rows)
     tasks = [
         Task(
             "dedup.runner.match:group_exact",
@@ -139,11 +145,11 @@ def _near(
     scanned: Scanned,
     gone: npt.NDArray[np.bool_],
     source: read.Source,
-    batch_bytes: int,
+    budget: Budget,
 ) -> tuple[Drops, dict[str, Any]]:
     path = _save_gone(folder, "gone-near", gone)
     _, bands = bands_of(step)
-    bits = partition_bits(len(gone) * bands.bands, BAND_ROWS)
+    bits = partition_bits(len(gone) * bands.bands, budget.band_rows)
     where = {"scans": scanned.folders, "bases": scanned.bases}
     edges = [
         Task(
@@ -161,21 +167,19 @@ def _near(
     join = Task(
         "dedup.runner.match:join_components",
         joined,
-        key_of(key, "joined", bits),
-        {**where, "edges": [task.folder for task in edges]},
+        key_of(key, "joined", bits, budget.group_shingles),
+        {**where, "edges": [task.folder for task in edges], "group_shingles": budget.group_shingles},
     )
     (counts,) = run("join", [join])
     note |= {"edges": counts["edges"], "documents_with_edges": counts["documents"], "step": step.number}
     fetched = (
-        _fetch(run, folder, key, step, scanned, joined, source, batch_bytes)
-        if step.settings["verify"] == "exact"
-        else []
+        _fetch(run, folder, key, step, scanned, joined, source, budget) if step.settings["verify"] == "exact" else []
     )
     decide = [
         Task(
             "dedup.runner.match:represent",
             str(folder / f"represent-{g:05}"),
-            key_of(key, "represent", g),
+            key_of(key, "represent", g, budget.group_shingles),
             {**where, "joined": joined, "fetched": fetched, "group": g, "barrier": n, "step": step},
         )
         for g in range(counts["groups"])
@@ -200,13 +204,13 @@ def _fetch(
     scanned: Scanned,
     joined: str,
     source: read.Source,
-    batch_bytes: int,
+    budget: Budget,
 ) -> list[str]:
     tasks = [
         Task(
             "dedup.runner.match:fetch_shingles",
             str(folder / f"fetched-{scan.unit.number:05}"),
-            key_of(key, "fetch", scan.unit.number),
+            key_of(key, "fetch", scan.unit.number, budget.group_shingles),
             {
                 "scan": scan,
                 "base": base,
@@ -214,7 +218,7 @@ def _fetch(
                 "joined": joined,
                 "step": step,
                 "source": source,
-                "batch_bytes": batch_bytes,
+                "batch_bytes": budget.batch_bytes,
             },
         )
         for scan, base, until in scanned.spans()

@@ -22,13 +22,14 @@ import numpy as np
 import tomli_w
 
 import dedup
+from dedup import memory as memories
 from dedup import recipe as recipes
 from dedup.errors import DropLimitError, InputChangedError, RunError, UserError
 from dedup.io import files, lease, named, place, shards, units
 from dedup.io.place import Place, Remote
 from dedup.plan import Plan, make_plan
 from dedup.recipe import Recipe
-from dedup.runner import barrier, progress, publish, scan, scanned, tables, write
+from dedup.runner import barrier, budget, progress, publish, scan, scanned, tables, write
 from dedup.runner.local import Executor, Local, Serial, fault_line, own_peak_rss_bytes
 from dedup.runner.result import Result
 from dedup.runner.task import Task, key_of
@@ -44,6 +45,7 @@ def run(
     output: str | os.PathLike[str] | None = None,
     *,
     changes: Sequence[str] = (),
+    memory: int | str | None = None,
     workers: int | None = None,
     executor: str | None = None,
     address: str | None = None,
@@ -56,6 +58,7 @@ def run(
 
     input, output   instead of the recipe's
     changes         "key=value" as for --set
+    memory          bytes, or text such as "8G": what driver and workers may hold together
     workers         processes; 0: one a core
     executor        "serial", "local" or "ray"
     address         "host:port" of a Ray cluster, or "auto" for one that this machine belongs to
@@ -66,7 +69,7 @@ def run(
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; it is at least 1 document a shard")
-    how: dict[str, Any] = {"workers": workers, "executor": executor, "address": address}
+    how: dict[str, Any] = {"memory": memory, "workers": workers, "executor": executor, "address": address}
     how["work"] = None if work is None else os.fspath(work)
     loaded = recipes.load(recipe, input=input, output=output, changes=changes, **how)
     if address is not None and loaded.executor != "ray":
@@ -145,6 +148,7 @@ class _Run:
         self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.shards])
         self.units = units.cut(plan.shards, whole=limit is not None)
         self.workers = _workers(plan, len(self.units))
+        self.memory = plan.recipe.memory or int(memories.given() * memories.SHARE)
         self.notes: list[dict[str, Any]] = []
         self.counts: dict[str, list[dict[str, Any]]] = {}  # of every finished task, by part of the run
         self.executor: Executor = Serial()
@@ -261,6 +265,11 @@ class _Run:
         self.counts.setdefault(name, []).extend(counts)
         return counts
 
+    def _budget(self, documents: int) -> budget.Budget:
+        """What tasks may hold beside a driver that knows so many documents."""
+        workers = self.workers if self.workers > 1 else 0
+        return budget.derive(self.memory, workers, documents, batch_bytes=self.plan.recipe.batch_bytes)
+
     def _passes(self) -> dict[str, Any]:
         recipe, plan = self.plan.recipe, self.plan
         drops: list[barrier.Drops] = []
@@ -278,7 +287,7 @@ class _Run:
                 one.barriers,
                 plan.source,
                 plan.measures,
-                recipe.batch_bytes,
+                self._budget(0).batch_bytes,
                 recipe.measure_all,
                 self.limit,
                 recipe.folder,
@@ -311,7 +320,7 @@ class _Run:
             self._check_drop_limit(left)
             if one.barriers:
                 found, notes = barrier.run_barriers(
-                    self._tasks, here, one.barriers, left, plan.source, recipe.batch_bytes, self.show.warn
+                    self._tasks, here, one.barriers, left, plan.source, self._budget(left.bases[-1]), self.show.warn
                 )
                 drops.append(found)
                 self.notes += notes

@@ -28,7 +28,6 @@ from dedup.recipe import Step
 from dedup.runner.scanned import Changes, Scan, rows_table
 from dedup.runner.task import Progress
 
-GROUP_SHINGLES = 2 << 20  # shingles of the components that one task decides: 16 MiB
 FETCH_SEGMENT = 2 << 20  # shingles written as one segment
 
 
@@ -100,17 +99,19 @@ def find_edges(
 
 
 def join_components(
-    folder: Path, progress: Progress, *, edges: list[str], scans: list[str], bases: list[int]
+    folder: Path, progress: Progress, *, edges: list[str], scans: list[str], bases: list[int], group_shingles: int
 ) -> dict[str, Any]:
     """All edges once, documents with an edge, and the group of components that each belongs to.
 
     documents.npy int64[n] ascending, groups.npy int64[n]; pairs.npy, similarity.npy sorted by group,
     edge_offsets.npy int64[groups + 1]
+
+    group_shingles   of the components that one task decides, about
     """
     parts = [bucket_edges.Edges(np.load(Path(e, "pairs.npy")), np.load(Path(e, "similarity.npy"))) for e in edges]
     found = bucket_edges.distinct_edges(parts)
     members = match.components(found.pairs)
-    groups = _grouped(members, _shingle_counts(members.documents, scans, bases))
+    groups = _grouped(members, _shingle_counts(members.documents, scans, bases), group_shingles)
     edge_groups = groups[np.searchsorted(members.documents, found.pairs[:, 0])]
     order = np.argsort(edge_groups, kind="stable")
     count = int(groups.max(initial=-1)) + 1
@@ -132,13 +133,13 @@ def _shingle_counts(documents: Int64s, scans: list[str], bases: list[int]) -> In
     return counts
 
 
-def _grouped(members: match.Components, shingles: Int64s) -> Int64s:
-    """Groups of whole components, in order of their first documents, of about GROUP_SHINGLES each."""
+def _grouped(members: match.Components, shingles: Int64s, most: int) -> Int64s:
+    """Groups of whole components, in order of their first documents, of about `most` shingles each."""
     if not len(members.documents):
         return np.zeros(0, np.int64)
     roots, component = np.unique(members.roots, return_inverse=True)
     sizes = np.bincount(component, weights=shingles, minlength=len(roots)).astype(np.int64)
-    numbers = (np.cumsum(sizes) - sizes) // GROUP_SHINGLES
+    numbers = (np.cumsum(sizes) - sizes) // most
     group: Int64s = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
     return group[component]
 

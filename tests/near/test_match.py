@@ -15,8 +15,9 @@ import dedup
 from benchmarks import families
 from dedup.near import match
 from dedup.near.edges import Edges
-from dedup.runner import barrier
+from dedup.runner import driver
 from dedup.runner import match as tasks
+from dedup.runner.budget import Budget
 from tests.runs import tree_bytes, write_jsonl
 
 Decided = dict[int, tuple[int, float]]
@@ -83,6 +84,11 @@ def test_without_verification_the_similarity_of_edges_is_taken():
     assert (found.documents.tolist(), found.twins.tolist(), found.similarity.tolist()) == ([2], [1], [0.9])
 
 
+SMALL_TASKS = Budget(
+    room=1 << 20, batch_bytes=1 << 12, exact_rows=16, band_rows=256, edge_bytes=1 << 16, group_shingles=300
+)
+
+
 @pytest.mark.parametrize("keep", ["first", "last", "longest"])
 def test_a_component_of_many_partitions_gives_the_same_bytes(tmp_path: Path, keep: str) -> None:
     alike = itertools.chain(families.family_texts(40, 0.85, template=80), families.family_texts(40, 0.9, template=30))
@@ -96,10 +102,8 @@ def test_a_component_of_many_partitions_gives_the_same_bytes(tmp_path: Path, kee
     whole = dedup.run(recipe, str(tmp_path / "in"), tmp_path / "whole", executor="serial")
     with (
         mock.patch.object(match, "ROUND_SHINGLES", 300),
-        mock.patch.object(tasks, "GROUP_SHINGLES", 300),
+        mock.patch.object(driver.budget, "derive", return_value=SMALL_TASKS),
         mock.patch.object(tasks, "FETCH_SEGMENT", 500),
-        mock.patch.object(barrier, "BAND_ROWS", 256),
-        mock.patch.object(barrier, "EXACT_ROWS", 16),
     ):
         cut = dedup.run(recipe, str(tmp_path / "in"), tmp_path / "cut", executor="serial")
     assert cut.summary["documents_dropped"] == whole.summary["documents_dropped"] > 78
