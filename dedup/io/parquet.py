@@ -22,6 +22,7 @@ from dedup.io.place import parquet_source
 
 ZSTD_LEVEL = 3
 GZIP_LEVEL = 6
+LEAST_ROWS = 16  # of a batch
 
 
 class Columns(NamedTuple):
@@ -92,8 +93,9 @@ def read_batches(
             if others:
                 _check_rows(file.read_row_group(group, columns=others, use_threads=False).num_rows, facts)
             # pyarrow ends the process where it cannot make out the facts of a column chunk; reading only raises.
-            next(file.iter_batches(1, row_groups=[group], columns=present, use_threads=False), None)
-            rows = _batch_rows(facts, columns.text, batch_bytes)
+            first = next(file.iter_batches(LEAST_ROWS, row_groups=[group], columns=present, use_threads=False), None)
+            rows = _batch_rows(facts, first, columns.text, batch_bytes)
+            del first
             batches = file.iter_batches(rows, row_groups=[group], columns=present, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise BrokenGroup(group, begun, one_line(error)) from error
@@ -117,13 +119,15 @@ def _check_rows(rows: int, group: Any) -> None:
         raise pa.ArrowInvalid(f"it holds {rows} rows, and the footer says {group.num_rows}")
 
 
-def _batch_rows(group: Any, text: str, batch_bytes: int) -> int:
+def _batch_rows(group: Any, first: pa.RecordBatch | None, text: str, batch_bytes: int) -> int:
+    """Rows of about batch_bytes of text. One that many rows share stands once in the file, so the first rows tell."""
     if group.num_rows <= 0:
         return 1
     sizes = [group.column(i).total_uncompressed_size for i in range(group.num_columns)
              if group.column(i).path_in_schema.startswith(text)]  # fmt: skip
-    each = max(1, sum(sizes) // max(group.num_rows, 1))
-    return int(min(max(batch_bytes // each, 16), 1 << 16))
+    seen = first.nbytes // first.num_rows if first is not None and first.num_rows else 0
+    each = max(1, sum(sizes) // group.num_rows, seen)
+    return int(min(max(batch_bytes // each, LEAST_ROWS), 1 << 16))
 
 
 def column(batch: pa.RecordBatch | pa.Table, path: str) -> Any:

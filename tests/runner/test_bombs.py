@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from dedup.io import parquet
 from tests.runs import write_jsonl
 
 MIB = 1 << 20
@@ -65,3 +67,13 @@ def test_a_bomb_of_one_endless_line_is_named_and_the_memory_bounded(
     assert (row["row"], row["byte_offset"], row["reason"]) == (1, len(good), reason)
     assert row["raw"] == (head + piece)[: 1 << 16]
     assert grown < LONGEST + 128 * MIB
+
+
+def test_a_text_that_stands_once_for_all_rows_is_read_in_batches(tmp_path: Path) -> None:
+    path = tmp_path / "same.parquet"
+    pq.write_table(pa.table({"text": ["x" * MIB] * 100}), path)
+    assert path.stat().st_size < MIB
+    with parquet.open_file(str(path)) as file:
+        batches = list(parquet.read_batches(file, parquet.Columns("text", None), PIECE))
+    assert [row for row, _ in batches] == list(range(0, 96 + 1, 16))
+    assert max(batch.nbytes for _, batch in batches) < PIECE + MIB
