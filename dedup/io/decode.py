@@ -22,6 +22,7 @@ Codec = Literal["none", "gzip", "zstd"]
 
 BLOCK_BYTES: Final = 1 << 20
 READ_BYTES: Final = 1 << 17  # small, because each gzip member copies what is left of the piece it ends in
+MAX_SKIPPED_BYTES: Final = 1 << 30  # of a line whose begin lies in the frames before
 MAX_WINDOW_BYTES: Final = 1 << 31  # `zstd --long=31`, in which large public corpora are published
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -42,7 +43,8 @@ def blocks(
 ) -> Iterator[bytes]:
     """The decoded bytes, about `size` at a time; raises BrokenShard after the last byte before a fault.
 
-    begin, end   of a plain file, only the bytes from `begin` up to `end`
+    begin, end   of a plain file, only the bytes from `begin` up to `end`; of zstd, where two frames begin: only what
+                 follows the first newline that is decoded from `begin` on, up to the first from `end` on
     """
     with open_file(path, READ_BYTES, until=end) as file:
         if codec == "none":
@@ -52,7 +54,8 @@ def blocks(
                 yield block
                 left -= len(block) if end is not None else 0
         else:
-            yield from _gathered(_gzip(file, size) if codec == "gzip" else _zstd(file), size)
+            file.seek(begin)
+            yield from _gathered(_gzip(file, size) if codec == "gzip" else _zstd_lines(file, begin, end), size)
 
 
 def line_start(path: str | Path, at: int, most: int) -> int:
@@ -169,28 +172,69 @@ def _gzip_member_to_its_fault(file: BinaryIO, member: int, given: int, size: int
     return rest
 
 
-def _zstd(file: BinaryIO) -> Iterator[bytes]:
-    """Decode frame by frame; skippable frames are nothing, nor are zeros between and after frames.
+def frame_starts(path: str | Path) -> list[int]:
+    """Where the frames of a zstd file begin, skippable ones apart, up to the first that is broken.
 
-    The decoder is fed one block of a frame at a time. It cannot be told how much to give at most, and
-    a block is at most 128 KiB; and only so is an end without end of frame seen.
+    Told by the headers of frames and blocks, 3 bytes in each 128 KiB that are decoded; nothing is decompressed.
+    """
+    starts: list[int] = []
+    with open(path, "rb", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        at = file.seek(0)
+        try:
+            while magic := _magic(file):
+                at = file.tell() - len(magic)
+                if _is_skippable(magic):
+                    file.seek(int.from_bytes(_exactly(file, 4), "little"), os.SEEK_CUR)
+                    continue
+                if magic != ZSTD_MAGIC:
+                    break
+                for _, count in _blocks_of_frame(file, _frame_header(file)):
+                    file.seek(count, os.SEEK_CUR)
+                if file.tell() > size:
+                    break
+                starts.append(at)
+        except BrokenShard:
+            pass  # the scan says what is wrong with it
+    return starts
+
+
+def _zstd_lines(file: BinaryIO, begin: int, end: int | None) -> Iterator[bytes]:
+    """What follows the first newline from `begin` on (from 0: all), up to the first from `end` on."""
+    skipped = 0
+    is_skipping = begin > 0
+    for at, piece in _zstd(file, begin):
+        found = piece.find(b"\n") + 1
+        if end is not None and at >= end and found:
+            if not is_skipping:
+                yield piece[:found]
+            return
+        if is_skipping and not found:
+            skipped += len(piece)
+            if skipped > MAX_SKIPPED_BYTES:
+                return  # the piece before ends its shard with this line
+            continue
+        yield piece[found:] if is_skipping else piece
+        is_skipping = False
+
+
+def _zstd(file: BinaryIO, begin: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Decode frame by frame: (where its frame begins, bytes); from `begin`, where one does.
+
+    Skippable frames are nothing, nor are zeros between and after frames. The decoder is fed one
+    block of a frame at a time. It cannot be told how much to give at most, and a block is at most 128 KiB; and only so
+    is an end without end of frame seen.
     """
     decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
-    is_first = True
-    while True:
-        magic = b""
-        while len(magic) < 4:
-            more = file.read(4 - len(magic))
-            if not more:
-                break
-            magic = (magic + more).lstrip(b"\0")
-        if not magic:
-            return
+    is_first = begin == 0
+    while magic := _magic(file):
+        at = file.tell() - len(magic)
         if _is_skippable(magic):
             _skip(file, int.from_bytes(_exactly(file, 4), "little"))
         elif magic == ZSTD_MAGIC:
             try:
-                yield from _zstd_frame(file, decoder.decompressobj())
+                for piece in _zstd_frame(file, decoder.decompressobj()):
+                    yield at, piece
             except zstandard.ZstdError as error:
                 is_checksum = "checksum" in str(error)
                 reason = "bad zstd checksum" if is_checksum else f"corrupt zstd data ({error})"
@@ -202,21 +246,43 @@ def _zstd(file: BinaryIO) -> Iterator[bytes]:
 
 def _zstd_frame(file: BinaryIO, decoder: Any) -> Iterator[bytes]:
     """Give the blocks of the frame whose magic number has been read (RFC 8878, 3.1.1)."""
+    header = _frame_header(file)
+    yield decoder.decompress(ZSTD_MAGIC + header)
+    for block_header, size in _blocks_of_frame(file, header):
+        yield decoder.decompress(block_header + _exactly(file, size))
+
+
+def _magic(file: BinaryIO) -> bytes:
+    """The next 4 bytes that do not begin with zeros; fewer at the end of the file."""
+    magic = b""
+    while len(magic) < 4:
+        more = file.read(4 - len(magic))
+        if not more:
+            break
+        magic = (magic + more).lstrip(b"\0")
+    return magic
+
+
+def _frame_header(file: BinaryIO) -> bytes:
+    """The header of a frame without its magic number, which has been read."""
     descriptor = _exactly(file, 1)
     flags = descriptor[0]
     is_single_segment = bool(flags & 0x20)
     size_bytes = (int(is_single_segment), 2, 4, 8)[flags >> 6]
-    header = _exactly(file, int(not is_single_segment) + (0, 1, 2, 4)[flags & 3] + size_bytes)
-    yield decoder.decompress(ZSTD_MAGIC + descriptor + header)
+    return descriptor + _exactly(file, int(not is_single_segment) + (0, 1, 2, 4)[flags & 3] + size_bytes)
+
+
+def _blocks_of_frame(file: BinaryIO, header: bytes) -> Iterator[tuple[bytes, int]]:
+    """(header, bytes behind it) of each block, then of the checksum; whoever takes them moves behind those."""
     is_last = False
     while not is_last:
         block_header = _exactly(file, 3)
         number = int.from_bytes(block_header, "little")
         is_last = bool(number & 1)
         is_run = (number >> 1) & 3 == 1
-        yield decoder.decompress(block_header + _exactly(file, 1 if is_run else number >> 3))
-    if flags & 4:
-        decoder.decompress(_exactly(file, 4))
+        yield block_header, 1 if is_run else number >> 3
+    if header[0] & 4:
+        yield b"", 4
 
 
 def _is_skippable(magic: bytes) -> bool:

@@ -91,11 +91,12 @@ def read_lines(
     prefix of one is one.
 
     begin, end   of a plain file, only the lines after the first newline at or beyond byte `begin`, up to those that
-                 come so after `end`; rows count from 0 there
+                 come so after `end`; rows count from 0 there. Of zstd, where frames begin: offsets count from `begin`
     """
     # A line longer than the longest ends the piece that it begins in, and what lies behind it is not read.
-    begin = line_start(path, begin, MAX_LINE_BYTES)
-    end = None if end is None else line_start(path, end, MAX_LINE_BYTES)
+    if codec == "none":
+        begin = line_start(path, begin, MAX_LINE_BYTES)
+        end = None if end is None else line_start(path, end, MAX_LINE_BYTES)
     row, offset = 0, begin
     pending: list[bytes] = []
     reason: str | None = None

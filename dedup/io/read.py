@@ -208,7 +208,8 @@ def _jsonl_chunks(piece: Piece, source: Source, block_bytes: int) -> Iterator[Ch
         arrays = [pa.array(parsed.rows), *(parsed.columns[name] for name in source.schema().names[1:])]
         batch = pa.RecordBatch.from_arrays(arrays, schema=source.schema())
         rejected = [Rejected(r.row, r.offset, r.reason, r.raw, False) for r in parsed.rejects]
-        yield Chunk(batch, rejected, len(lines.data), len(lines.bounds) - 1)
+        mark = lines.offset if piece.begin == lines.first_row == 0 else 0  # a byte-order mark
+        yield Chunk(batch, rejected, mark + len(lines.data), len(lines.bounds) - 1)
 
 
 def read_texts(

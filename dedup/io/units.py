@@ -1,7 +1,9 @@
 """Work units: what one task scans. A big file is cut into pieces, small files are packed together.
 
 Cuts fall at row groups of Parquet and at byte positions of plain JSONL, where a piece begins with the line after the
-first newline at or beyond it: planning opens no file but the footers of big Parquet files. A unit numbers its rows from
+first newline at or beyond it; of zstd these are where frames begin, which need not be where lines do. Planning reads
+nothing but the footers of big Parquet files and the headers in big zstd files (of those on a store not even these, and
+they stay whole). A unit numbers its rows from
 0; the rows before it are added once every unit is counted, so nothing that a run writes shows where it was cut.
 """
 
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from dedup.io import parquet
+from dedup.io import decode, parquet, place
 from dedup.io.shards import Shard
 
 UNIT_BYTES = 64 << 20  # of a file; a task costs some milliseconds, and 64 MB of JSONL half a second and more
@@ -28,7 +30,8 @@ class Piece:
     """A shard or a stretch of it.
 
     begin, end   of Parquet the row groups `begin` to `end` - 1; of plain JSONL the lines after the first newline at or
-                 beyond byte `begin` (from 0: all) up to those of byte `end`; None is the end of the shard
+                 beyond byte `begin` (from 0: all) up to those of byte `end`; of zstd the same, in bytes of the file at
+                 which frames begin; None is the end of the shard
     """
 
     shard: Shard
@@ -72,8 +75,20 @@ def _pieces(shard: Shard, size: int, whole: bool) -> Iterator[Piece]:
         bounds = _group_bounds(shard, count)
     elif count > 1 and not whole and shard.format == "jsonl" and shard.codec == "none":
         bounds = [*(shard.bytes * i // count for i in range(count)), None]
+    elif count > 1 and not whole and shard.codec == "zstd" and not place.is_url(shard.path):
+        bounds = _frame_bounds(shard, count)
     for begin, end in itertools.pairwise(bounds):
         yield Piece(shard, begin or 0, end)
+
+
+def _frame_bounds(shard: Shard, count: int) -> list[int | None]:
+    """Where to cut zstd frames into at most `count` pieces of about the same size."""
+    try:
+        starts = np.array(decode.frame_starts(shard.path), np.int64)
+    except OSError:
+        return [0, None]
+    cuts = np.searchsorted(starts, shard.bytes * np.arange(1, count) / count)
+    return [0, *(int(starts[at]) for at in np.unique(cuts) if 0 < at < len(starts)), None]
 
 
 def _group_bounds(shard: Shard, count: int) -> list[int | None]:

@@ -65,7 +65,8 @@ def _groups(scans: Sequence[Scan], duplicates: Sequence[str]) -> list[tuple[list
 
 def _is_cut(scans: Sequence[Scan]) -> bool:
     """Whether they are pieces of a shard that are written apart."""
-    return scans[0].unit.pieces[0].shard.format == "jsonl" and not scans[0].unit.pieces[0].is_whole
+    piece = scans[0].unit.pieces[0]
+    return piece.shard.format == "jsonl" and piece.shard.codec == "none" and not piece.is_whole
 
 
 def _whole(

@@ -77,7 +77,7 @@ class Work:
 def scan_unit(folder: Path, progress: Progress, *, unit: Unit, work: Work, earlier: Earlier | None) -> dict[str, Any]:
     """Scan one unit; counts of documents, rejected rows and shards, null and empty texts, bytes of text.
 
-    Of each piece: its documents, the rows it passed, and what of it was rejected.
+    Of each piece: its documents, the rows it passed, what of it was rejected, and the bytes it decoded to.
     """
     try:
         return _scan(folder, progress, unit, work, earlier, {})
@@ -100,7 +100,7 @@ def _broken_groups(unit: Unit, work: Work) -> dict[int, parquet.BrokenGroup]:
 
 
 COUNTS = ("documents", "rejected_rows", "rejected_shards", "null_text", "empty_text", "bytes_in")
-OF_PIECES = ("piece_documents", "piece_rows", "piece_rejected")
+OF_PIECES = ("piece_documents", "piece_rows", "piece_rejected", "piece_bytes")
 
 
 def _scan(
@@ -163,7 +163,7 @@ def _count(chunk: read.Chunk, n: int, counts: dict[str, Any]) -> None:
     counts["null_text"] += texts.null_count
     counts["empty_text"] += pc.sum(pc.equal(lengths, 0)).as_py() or 0
     counts["bytes_in"] += pc.sum(lengths).as_py() or 0
-    for name, more in zip(OF_PIECES, (len(texts), chunk.rows, len(chunk.rejected)), strict=True):
+    for name, more in zip(OF_PIECES, (len(texts), chunk.rows, len(chunk.rejected), chunk.decoded_bytes), strict=True):
         counts[name][n] += more
 
 

@@ -29,6 +29,8 @@ class Scan:
     documents    of each piece, how many
     rows_before  of each piece, the rows of its shard before it
     rejected     of each piece, the rows that are no documents; a fault that ends a shard counts as one
+    offsets      of each piece, what is added to offsets within it: those of a zstd piece count from where its first
+                 frame begins in the file, and are wanted in the decoded shard
     """
 
     unit: Unit
@@ -36,6 +38,7 @@ class Scan:
     documents: tuple[int, ...]
     rows_before: tuple[int, ...]
     rejected: tuple[int, ...]
+    offsets: tuple[int, ...]
 
     def pieces(self) -> Iterator[tuple[Piece, int, int, int]]:
         """(piece, its first document within the unit, how many, rows before it)."""
@@ -100,17 +103,24 @@ def of_units(
     kept_keys: list[str] = []
     kept_counts: list[dict[str, Any]] = []
     rows: dict[int, int] = {}  # of a shard, so far
+    decoded: dict[int, int] = {}  # bytes
     ended: set[int] = set()
     for unit, count, folder, key in zip(units, counts, folders, keys, strict=True):
         numbers = [piece.shard.number for piece in unit.pieces]
         if ended.intersection(numbers):
             continue  # of a piece: whole shards come once
         before = tuple(rows.get(number, 0) for number in numbers)
-        scans.append(Scan(unit, folder, tuple(count["piece_documents"]), before, tuple(count["piece_rejected"])))
+        offsets = tuple(
+            decoded.get(piece.shard.number, 0) - piece.begin if piece.shard.codec == "zstd" else 0
+            for piece in unit.pieces
+        )
+        rejected = tuple(count["piece_rejected"])
+        scans.append(Scan(unit, folder, tuple(count["piece_documents"]), before, rejected, offsets))
         kept_keys.append(key)
         kept_counts.append(count)
-        for number, passed in zip(numbers, count["piece_rows"], strict=True):
+        for number, passed, size in zip(numbers, count["piece_rows"], count["piece_bytes"], strict=True):
             rows[number] = rows.get(number, 0) + passed
+            decoded[number] = decoded.get(number, 0) + size
         if count["rejected_shards"]:
             ended.update(numbers)
     bases = [0, *np.cumsum([count["documents"] for count in kept_counts]).tolist()]

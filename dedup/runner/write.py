@@ -2,7 +2,8 @@
 
 A kept row leaves as it came, but for a changed text. The task checks that what it wrote is what the tables say. One
 task writes the shards of one unit. The pieces of a plain JSONL shard are written by one task each and then put one
-after the other; those of a Parquet shard by one task, because only one writer can write a Parquet file.
+after the other; those of a Parquet shard by one task, because only one writer can write a Parquet file, and those of a
+zstd shard too, because it is written as one frame.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ def _is_readable(shard: Shard, source: read.Source) -> bool:
 def write_rejected(scans: Sequence[Scan], path: Place, shard: Shard) -> None:
     """Write what was rejected of a shard; no file where nothing was."""
     tables = [
-        _rejected(open_table(Path(scan.folder, "rejected.arrow")), place, before, shard)
+        _rejected(open_table(Path(scan.folder, "rejected.arrow")), place, before, scan.offsets[place], shard)
         for scan in scans
         for place, (piece, _, _, before) in enumerate(scan.pieces())
         if piece.shard.number == shard.number
@@ -273,13 +274,13 @@ def write_rejected(scans: Sequence[Scan], path: Place, shard: Shard) -> None:
         writer.close()
 
 
-def _rejected(table: pa.Table, place: int, before: int, shard: Shard) -> pa.Table:
+def _rejected(table: pa.Table, place: int, before: int, offset: int, shard: Shard) -> pa.Table:
     """Rows of rejected/ from one piece, the one at `place` of its unit."""
     table = table.filter(pc.field("piece") == place)
     columns = {
         "path": pa.array([shard.name] * table.num_rows, pa.string()),
         "row": pc.add(table["row"], before),
-        "byte_offset": table["offset"],
+        "byte_offset": pc.add(table["offset"], offset),
         "reason": table["reason"],
         "raw": table["raw"],
     }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import random
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup.io import read, units
+from dedup.io import decode, read, units
 from dedup.io.jsonl import Lines
 from dedup.io.shards import Shard, discover
 from dedup.io.units import Piece
@@ -67,6 +70,65 @@ def test_the_pieces_of_a_plain_file_hold_each_line_once_with_its_row_and_offset(
         cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(content) - 1)), max_size=8)))
     bounds = [0, *cuts, None]
     assert lines_of([Piece(shard, a or 0, b) for a, b in itertools.pairwise(bounds)], block) == expected
+
+
+SKIPPABLE = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    bom=st.booleans(),
+    lines=LINES,
+    last=st.sampled_from([b"", b"end"]),
+    between=st.lists(st.sampled_from([b"", SKIPPABLE, b"\0" * 5]), min_size=8, max_size=8),
+    checked=st.booleans(),
+    block=st.integers(1, 50),
+    data=st.data(),
+)
+def test_the_pieces_of_a_zstd_file_hold_each_line_once_wherever_its_frames_begin(
+    tmp_path_factory: pytest.TempPathFactory, bom: bool, lines: list[bytes], last: bytes, between: list[bytes],
+    checked: bool, block: int, data: st.DataObject,
+) -> None:  # fmt: skip
+    content = b"\xef\xbb\xbf" * bom + b"".join(lines) + last
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(content)), max_size=7)))
+    compress = zstandard.ZstdCompressor(write_checksum=checked, write_content_size=not checked).compress
+    path = tmp_path_factory.mktemp("zstd") / "a.jsonl.zst"
+    starts, file = [], b""
+    for (begin, end), more in zip(itertools.pairwise([0, *cuts, len(content)]), between, strict=False):
+        file += more
+        starts.append(len(file))
+        file += compress(content[begin:end])
+    path.write_bytes(file + between[-1])
+    assert decode.frame_starts(path) == starts
+    (shard,) = discover([str(path)])
+    assert shard.codec == "zstd" or file[:1] == b"\0"
+    shard = dataclasses.replace(shard, format="jsonl", codec="zstd")
+    chosen = sorted(data.draw(st.sets(st.sampled_from(starts)))) if starts else []
+    bounds = [0, *(at for at in chosen if at), None]
+    pieces = [Piece(shard, a or 0, b) for a, b in itertools.pairwise(bounds)]
+    found = [(row, line) for row, _, line in lines_of(pieces, block)]
+    assert found == [(row, line) for row, _, line in lines_of([Piece(shard)], block)]
+    assert b"".join(line for _, line in found) == b"".join(lines) + last
+
+
+def test_frames_are_found_up_to_the_first_that_is_broken(tmp_path: Path) -> None:
+    frame = zstandard.ZstdCompressor().compress(b"a\n" * 100)
+    path = tmp_path / "a.zst"
+    for tail, count in ((frame[:-1], 2), (b"junk", 2), (frame[:5], 2), (b"", 2), (SKIPPABLE[:-1], 2), (frame, 3)):
+        path.write_bytes(frame + SKIPPABLE + frame + tail)
+        assert len(decode.frame_starts(path)) == count
+
+
+def test_a_big_zstd_file_is_cut_where_frames_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = zstandard.ZstdCompressor().compress(random.Random(1).randbytes(75) + b"\n")
+    assert len(frame) > 75
+    (tmp_path / "a.jsonl.zst").write_bytes(frame * 10)
+    (tmp_path / "b.jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(random.Random(1).randbytes(900)))
+    monkeypatch.setattr(units, "UNIT_BYTES", 5 * len(frame))
+    assert cuts(tmp_path) == [
+        [("a.jsonl.zst", 0, 5 * len(frame))], [("a.jsonl.zst", 5 * len(frame), None)], [("b.jsonl.zst", 0, None)]
+    ]  # fmt: skip
+    assert cuts(tmp_path, whole=True) == [[("a.jsonl.zst", 0, None)], [("b.jsonl.zst", 0, None)]]
 
 
 def write(folder: Path, name: str, size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import random
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 import dedup
 from dedup.io import jsonl, units
@@ -55,6 +57,13 @@ def nasty(rows: list[dict[str, Any]]) -> bytes:
     return b"\xef\xbb\xbf" + b"".join(line + end for line, end in zip(lines, ends, strict=True)).rstrip()
 
 
+def frames(data: bytes, count: int) -> bytes:
+    """Bytes as so many zstd frames, cut anywhere, with a skippable one after each."""
+    compress = zstandard.ZstdCompressor(write_checksum=True).compress
+    bounds = [len(data) * n // count for n in range(count + 1)]
+    return b"".join(compress(data[a:b]) + b"\x5f\x2a\x4d\x18\1\0\0\0x" for a, b in itertools.pairwise(bounds))
+
+
 def mixed(folder: Path) -> Path:
     """Shards of every kind."""
     folder.mkdir()
@@ -62,6 +71,8 @@ def mixed(folder: Path) -> Path:
     write_parquet(folder / "b.parquet", records(2, 5))
     pq.write_table(pa.Table.from_pylist(records(3, 60)), folder / "c.parquet", row_group_size=7)
     (folder / "d.jsonl.gz").write_bytes(gzip.compress(nasty(records(4, 30)), mtime=0))
+    (folder / "d2.jsonl.zst").write_bytes(frames(nasty(records(5, 60)), 12))
+    (folder / "d3.jsonl.zst").write_bytes(frames(nasty(records(6, 60)), 12)[:-40])
     write_jsonl(folder / "e.jsonl", records(1, 40))
     (folder / "f.jsonl").write_bytes(b"")
     (folder / "g.jsonl").write_bytes(b"neither\0nor")
@@ -89,7 +100,7 @@ def test_the_bytes_do_not_depend_on_where_big_files_are_cut(
     recipe = TWO_PASSES | more
     whole_and_cut(recipe, input, tmp_path, lambda: monkeypatch.setattr(units, "UNIT_BYTES", size), SERIAL)
     assert dedup.Result(tmp_path / "cut").summary["duplicates"]["near"] > 0
-    assert dedup.Result(tmp_path / "cut").summary["rows_rejected"] == 6
+    assert dedup.Result(tmp_path / "cut").summary["rows_rejected"] == 12
 
 
 def test_nor_on_the_executor_that_does_the_pieces(
@@ -203,6 +214,7 @@ def test_one_big_file_and_its_hundred_pieces_give_the_same_but_for_names(
     for n in range(100):
         (tmp_path / "many" / f"{n:02}.jsonl").write_bytes(b"".join(lines[4 * n : 4 * n + 4]))
     monkeypatch.setattr(units, "UNIT_BYTES", 9000)
+    monkeypatch.setattr(units, "LEAST_UNITS", 10)  # ten shards a unit: a hundred tasks of each part show no more
     for name in ("one", "many"):
         dedup.run(NEAR, str(tmp_path / name), tmp_path / f"{name}-out", **executor)
     one, many = (dedup.Result(tmp_path / f"{name}-out") for name in ("one", "many"))
