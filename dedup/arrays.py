@@ -148,7 +148,7 @@ def _near(
         return match.Runs(*signing.shingle_sets(bounds, part, settings))
 
     order = [rank[documents[members]] for rank in ranks]
-    gone = match.decide(members, order, found, np.diff(offsets)[members], shingles, threshold=threshold)
+    gone = match.decide(members, order, [found], np.diff(offsets)[members], shingles, threshold=threshold)
     return match.Decisions(documents[gone.documents], documents[gone.twins], gone.similarity)
 
 

@@ -56,8 +56,8 @@ def represent(first, end, begins, neighbours, known, offsets, shingles, threshol
 
     Decides documents first to end - 1, in keep order; those before are decided.
 
-    begins       int64[n + 1]   document i has neighbours[begins[i]:begins[i + 1]]
-    neighbours   int64[m]       positions in keep order, each below i, ascending
+    begins       int64[e + 1]   document first + i has neighbours[begins[i]:begins[i + 1]]
+    neighbours   int64[m]       positions in keep order, each below first + i, ascending
     known        float64[m]     their similarity; negative: to be computed, both being of first to end - 1
     offsets      int64[e + 1]   document first + i has the sorted distinct shingles[offsets[i]:offsets[i + 1]]
     twin         int64[n]       out: the kept twin of highest similarity, the earlier of equals; -1: kept
@@ -68,7 +68,7 @@ def represent(first, end, begins, neighbours, known, offsets, shingles, threshol
     for i in range(first, end):
         twin[i] = -1
         best = 0.0
-        for e in range(begins[i], begins[i + 1]):
+        for e in range(begins[i - first], begins[i - first + 1]):
             j = neighbours[e]
             if twin[j] >= 0:
                 continue

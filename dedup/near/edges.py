@@ -68,7 +68,16 @@ class _Rule:
 
 
 def find_edges(rows: UInt64s, load: Load, bands: Bands, threshold: float, tally: Tally, references: int = 0) -> Edges:
-    """Edges among the documents of one partition, but for those between two references.
+    """Edges among the documents of one partition, each once, all in memory; the rest as in `stream_edges`."""
+    return distinct_edges(list(stream_edges(rows, load, bands, threshold, tally, references)))
+
+
+def stream_edges(
+    rows: UInt64s, load: Load, bands: Bands, threshold: float, tally: Tally, references: int = 0
+) -> Iterator[Edges]:
+    """Edges among the documents of one partition, but for those between two references; EDGE_BUFFER at a time.
+
+    A pair comes twice only if a bucket was compared with leaders.
 
     rows         uint64[n]   key << 32 | document, in any order
     references   documents below it are such, and a bucket of them alone is not looked at
@@ -82,20 +91,18 @@ def find_edges(rows: UInt64s, load: Load, bands: Bands, threshold: float, tally:
     if references:
         bounds = bounds[_documents(rows[bounds[:, 1] - 1]) >= references]
     rows = kernels.only_buckets(rows, bounds)  # nine of ten rows share their key with no other
-    found: list[Edges] = []
     for chunk in _chunks(bounds):
         members = _documents(rows[chunk[0, 0] : chunk[-1, 1]])
         if len(members) > CHUNK_MEMBERS:
-            found += _compare_large(_key(rows, chunk[0]), members, load, rule, tally)
+            yield from _compare_large(_key(rows, chunk[0]), members, load, rule, tally)
             continue
         documents, local = np.unique(members, return_inverse=True)
         sketches = load(documents)
         large = chunk[:, 1] - chunk[:, 0] >= SLICED_FROM
-        found += _compare_small(rows, chunk[~large], chunk[0, 0], local, sketches, rule, tally)
+        yield from _compare_small(rows, chunk[~large], chunk[0, 0], local, sketches, rule, tally)
         for bound in chunk[large]:
             some = _documents(rows[bound[0] : bound[1]])
-            found += _compare_large(_key(rows, bound), some, _within(documents, sketches), rule, tally)
-    return distinct_edges(found)
+            yield from _compare_large(_key(rows, bound), some, _within(documents, sketches), rule, tally)
 
 
 def distinct_edges(parts: list[Edges]) -> Edges:
@@ -152,26 +159,37 @@ def _compare_small(
     tally.compared += int(compared[0])
 
 
-def _compare_large(key: np.uint64, members: Int64s, load: Load, rule: _Rule, tally: Tally) -> list[Edges]:
+def _compare_large(key: np.uint64, members: Int64s, load: Load, rule: _Rule, tally: Tally) -> Iterator[Edges]:
     """Edges of one bucket: among all its members, or with its leaders where these are too many."""
     n = len(members)
     total = _pairs(n) - _pairs(int(np.count_nonzero(members < rule.references)))
-    found: list[Edges] = []
-    count = 0
-    if n <= BUCKET_CAP:
-        for edges in _compare_all(key, members, load, rule):
-            found.append(edges)
-            count += len(edges.pairs)
-            if n > DENSE_FROM and count > DENSE_EDGES * n:
-                break
-        else:
-            tally.compared += total
-            return found
-    found, compared = _compare_with_leaders(members, load, rule)
+    if n <= DENSE_FROM and n <= BUCKET_CAP:
+        yield from _compare_all(key, members, load, rule)
+        tally.compared += total
+        return
+    held, count = _unless_dense(key, members, load, rule) if n <= BUCKET_CAP else ([], -1)
+    if count >= 0:
+        # Too many to hold, too few to be dense: rare, and comparing again costs less than room for all.
+        yield from (held if count <= EDGE_BUFFER else _compare_all(key, members, load, rule))
+        tally.compared += total
+        return
+    held, compared = _compare_with_leaders(members, load, rule)
+    yield from held
     tally.compared += compared
     tally.skipped += max(0, total - compared)  # references are compared with leaders too
     tally.capped_buckets += 1
-    return found
+
+
+def _unless_dense(key: np.uint64, members: Int64s, load: Load, rule: _Rule) -> tuple[list[Edges], int]:
+    """(edges as far as EDGE_BUFFER goes, how many there are) of a bucket; -1 for more than DENSE_EDGES a member."""
+    held: list[Edges] = []
+    count = 0
+    for edges in _compare_all(key, members, load, rule):
+        count += len(edges.pairs)
+        if count > DENSE_EDGES * len(members):
+            return [], -1
+        held = [*held, edges] if count <= EDGE_BUFFER else []
+    return held, count
 
 
 def _pairs(n: int) -> int:

@@ -7,7 +7,8 @@ or files: the run feeds it from the exchange, the library functions from memory.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +16,13 @@ import numpy.typing as npt
 
 from dedup.buffers import Int64s, UInt64s
 from dedup.near.edges import DOCUMENT_BITS, Edges
+from dedup.near.edgestore import EdgeStore
 from dedup.near.params import Bands
 from dedup.near.signature import Sketches
 
 SEGMENT_DOCUMENTS = 1 << 16
 ROUND_SHINGLES = 2 << 20  # in memory at once: 16 MiB, and as many of documents kept before
+ROUND_EDGES = 1 << 19  # in memory at once: 16 MiB
 
 
 def band_rows(sketches: Sketches, first: int, bands: Bands) -> UInt64s:
@@ -74,48 +77,61 @@ class Decisions(NamedTuple):
     documents: Int64s
     twins: Int64s
     similarity: npt.NDArray[np.float64]
+    edges: int = 0  # distinct ones that were given
 
 
 def decide(
-    documents: Int64s, ranks: list[UInt64s], edges: Edges, sizes: Int64s, shingles: Shingles | None, *, threshold: float
+    documents: Int64s,
+    ranks: list[UInt64s],
+    edges: Iterable[Edges],
+    sizes: Int64s,
+    shingles: Shingles | None,
+    *,
+    threshold: float,
+    scratch: Path | None = None,
 ) -> Decisions:
     """Who goes for whom within whole components, decided in rounds of documents that fit in memory.
 
     documents   int64[n], ascending
     ranks       uint64[n] each   keep order, most important first; ties by document
+    edges       some at a time, in any order; what does not fit in memory waits in a file
     sizes       int64[n]         shingles of each, about
     shingles    the shingle sets of some documents; None: the similarity of edges is taken for the exact one
+    scratch     folder of that file; None: the system's for temporary files
     """
     from dedup.kernels.graph import represent
 
     order = np.lexsort((documents, *reversed(ranks)))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    ends = place[np.searchsorted(documents, edges.pairs.astype(np.int64))]
-    later, earlier = ends.max(axis=1), ends.min(axis=1)
-    by_later = np.lexsort((earlier, later))
-    later, earlier = later[by_later], earlier[by_later]
-    begins = np.searchsorted(later, np.arange(len(order) + 1))
-    known = edges.similarity[by_later] if shingles is None else np.full(len(later), -1.0)
     twin, similarity = np.full(len(order), -1), np.zeros(len(order))
     runs = Runs(np.zeros(1, np.int64), np.zeros(0, np.uint64))
-    sizes, documents = sizes[order], documents[order]
-    for first, end in _rounds(sizes):
-        if shingles is not None:
-            runs = shingles(documents[first:end])
-            part = slice(begins[first], begins[end])
-            known[part] = _to_earlier(
-                runs, first, later[part], earlier[part], twin, documents, sizes, shingles, threshold
-            )
-        represent(first, end, begins, earlier, known, *runs, threshold, twin, similarity)
+    count = 0
+    with EdgeStore(len(documents), scratch, with_similarity=shingles is None) as store:
+        for part in edges:
+            store.add(place[np.searchsorted(documents, part.pairs.astype(np.int64))], part.similarity)
+        sizes, documents = sizes[order], documents[order]
+        rounds = _rounds(sizes, store.degrees)
+        for (first, end), (later, earlier, known) in zip(rounds, store.read(rounds), strict=True):
+            if shingles is not None:
+                runs = shingles(documents[first:end])
+                known = _to_earlier(runs, first, later, earlier, twin, documents, sizes, shingles, threshold)
+            begins = np.searchsorted(later, np.arange(first, end + 1))
+            represent(first, end, begins, earlier, known, *runs, threshold, twin, similarity)
+            count += len(later)
     dropped = np.flatnonzero(twin >= 0)
-    return Decisions(documents[dropped], documents[twin[dropped]], similarity[dropped])
+    return Decisions(documents[dropped], documents[twin[dropped]], similarity[dropped], count)
 
 
-def _rounds(sizes: Int64s) -> list[tuple[int, int]]:
-    """Stretches of about ROUND_SHINGLES."""
-    numbers = (np.cumsum(sizes) - sizes) // ROUND_SHINGLES
-    cuts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(sizes)]
+def _rounds(sizes: Int64s, degrees: Int64s | None = None) -> list[tuple[int, int]]:
+    """Stretches of about ROUND_SHINGLES, and of about ROUND_EDGES where degrees are given."""
+    numbers = [(np.cumsum(sizes) - sizes) // ROUND_SHINGLES]
+    if degrees is not None:
+        numbers.append((np.cumsum(degrees) - degrees) // ROUND_EDGES)
+    is_cut = np.zeros(max(len(sizes) - 1, 0), np.bool_)
+    for number in numbers:
+        is_cut |= number[1:] != number[:-1]
+    cuts = [0, *(np.flatnonzero(is_cut) + 1).tolist(), len(sizes)]
     return [(first, end) for first, end in itertools.pairwise(cuts) if first < end]
 
 

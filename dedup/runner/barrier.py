@@ -171,7 +171,6 @@ def _near(
         {**where, "edges": [task.folder for task in edges], "group_shingles": budget.group_shingles},
     )
     (counts,) = run("join", [join])
-    note |= {"edges": counts["edges"], "documents_with_edges": counts["documents"], "step": step.number}
     fetched = (
         _fetch(run, folder, key, step, scanned, joined, source, budget) if step.settings["verify"] == "exact" else []
     )
@@ -184,7 +183,9 @@ def _near(
         )
         for g in range(counts["groups"])
     ]
-    run("verify", decide)
+    decided = run("verify", decide)
+    edge_count = sum(one["edges"] for one in decided)
+    note |= {"edges": edge_count, "documents_with_edges": counts["documents"], "step": step.number}
     pairs = np.concatenate(
         [np.zeros((0, 2), np.int64), *(np.load(Path(task.folder, "dropped.npy")) for task in decide)]
     )

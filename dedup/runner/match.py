@@ -6,7 +6,10 @@ corpus, in the order of shards and rows; the number of a unit's first document i
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,8 @@ from dedup.runner.scanned import Changes, Scan, rows_table
 from dedup.runner.task import Progress
 
 FETCH_SEGMENT = 2 << 20  # shingles written as one segment
+EDGE_BLOCK = 1 << 19  # edges read at once: 8 MiB
+NO_GROUP = 0xFFFFFFFF
 
 
 def group_exact(
@@ -85,43 +90,115 @@ def find_edges(
             rows.append(numbered[~dropped[(numbered & np.uint64(0xFFFFFFFF)).astype(np.int64)]])
     paths = [Path(scan, "sketches.bin") for scan in scans]
     tally = bucket_edges.Tally()
-    edges = bucket_edges.find_edges(
-        np.concatenate(rows),
-        lambda documents: signing.read_sketches(paths, np.array(bases), documents, settings),
-        bands,
-        step.settings["threshold"],
-        tally,
-    )
-    save_array(folder / "pairs.npy", edges.pairs)
-    save_array(folder / "similarity.npy", edges.similarity)
+    numbered = np.concatenate(rows)
+    rows.clear()
+    with _EdgeFiles(folder, with_similarity=step.settings["verify"] != "exact") as files:
+        for edges in bucket_edges.stream_edges(
+            numbered,
+            lambda documents: signing.read_sketches(paths, np.array(bases), documents, settings),
+            bands,
+            step.settings["threshold"],
+            tally,
+        ):
+            files.add(edges)
     progress(0, 0)
-    return asdict(tally) | {"edges": len(edges.pairs)}
+    return asdict(tally) | {"edges": files.count}
+
+
+class _EdgeFiles:
+    """Edges one after the other: pairs.bin uint32[m, 2], and similarity.bin float64[m] if it is wanted."""
+
+    def __init__(self, folder: Path, *, with_similarity: bool) -> None:
+        self._pairs = open(folder / "pairs.bin", "wb")  # noqa: SIM115  # closed by __exit__
+        self._similarity = open(folder / "similarity.bin", "wb") if with_similarity else None  # noqa: SIM115
+        self.count = 0
+
+    def __enter__(self) -> _EdgeFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pairs.close()
+        if self._similarity is not None:
+            self._similarity.close()
+
+    def add(self, edges: bucket_edges.Edges) -> None:
+        """Append some edges."""
+        self._pairs.write(np.ascontiguousarray(edges.pairs).data)
+        if self._similarity is not None:
+            self._similarity.write(np.ascontiguousarray(edges.similarity).data)
+        self.count += len(edges.pairs)
+
+
+def _read_edges(folder: Path, begin: int = 0, end: int | None = None) -> Iterator[bucket_edges.Edges]:
+    """Edges of such files from `begin` to `end` - 1, EDGE_BLOCK at a time; similarity 0 where none was written."""
+    with contextlib.ExitStack() as stack:
+        pairs = stack.enter_context(open(folder / "pairs.bin", "rb"))
+        similarity = None
+        if (folder / "similarity.bin").exists():
+            similarity = stack.enter_context(open(folder / "similarity.bin", "rb"))
+            similarity.seek(begin * 8)
+        pairs.seek(begin * 8)
+        left = (os.fstat(pairs.fileno()).st_size // 8 if end is None else end) - begin
+        while left > 0:
+            size = min(left, EDGE_BLOCK)
+            some = np.frombuffer(pairs.read(size * 8), np.uint32).reshape(size, 2)
+            known = np.zeros(size) if similarity is None else np.frombuffer(similarity.read(size * 8), np.float64)
+            yield bucket_edges.Edges(some, known)
+            left -= size
 
 
 def join_components(
     folder: Path, progress: Progress, *, edges: list[str], scans: list[str], bases: list[int], group_shingles: int
 ) -> dict[str, Any]:
-    """All edges once, documents with an edge, and the group of components that each belongs to.
+    """The group of components that each document belongs to, and all edges by group; 20 bytes a document.
 
-    documents.npy int64[n] ascending, groups.npy int64[n]; pairs.npy, similarity.npy sorted by group,
-    edge_offsets.npy int64[groups + 1]
+    groups.npy uint32[documents], NO_GROUP for those without an edge; pairs.bin, similarity.bin in segments sorted by
+    group; index.npy int64[n, 3], sorted: group, begin, end (in edges)
 
     group_shingles   of the components that one task decides, about
     """
-    parts = [bucket_edges.Edges(np.load(Path(e, "pairs.npy")), np.load(Path(e, "similarity.npy"))) for e in edges]
-    found = bucket_edges.distinct_edges(parts)
-    members = match.components(found.pairs)
-    groups = _grouped(members, _shingle_counts(members.documents, scans, bases), group_shingles)
-    edge_groups = groups[np.searchsorted(members.documents, found.pairs[:, 0])]
-    order = np.argsort(edge_groups, kind="stable")
-    count = int(groups.max(initial=-1)) + 1
-    save_array(folder / "documents.npy", members.documents)
+    groups, count = _grouped(edges, scans, bases, group_shingles)
     save_array(folder / "groups.npy", groups)
-    save_array(folder / "pairs.npy", found.pairs[order])
-    save_array(folder / "similarity.npy", found.similarity[order])
-    save_array(folder / "edge_offsets.npy", np.searchsorted(edge_groups[order], np.arange(count + 1)))
+    index, done = [np.zeros((0, 3), np.int64)], 0
+    with_similarity = any(Path(e, "similarity.bin").exists() for e in edges)
+    with _EdgeFiles(folder, with_similarity=with_similarity) as files:
+        for part in itertools.chain.from_iterable(_read_edges(Path(e)) for e in edges):
+            own = groups[part.pairs[:, 0]]
+            order = np.argsort(own, kind="stable")
+            files.add(bucket_edges.Edges(part.pairs[order], part.similarity[order]))
+            names, starts = np.unique(own[order], return_index=True)
+            ends = np.append(starts[1:], len(own))
+            index.append(np.stack([names.astype(np.int64), done + starts, done + ends], axis=1))
+            done += len(own)
+    found = np.concatenate(index)
+    save_array(folder / "index.npy", found[np.lexsort((found[:, 1], found[:, 0]))])
     progress(0, 0)
-    return {"groups": count, "documents": len(members.documents), "edges": len(found.pairs)}
+    return {"groups": count, "documents": int(np.count_nonzero(groups != NO_GROUP))}
+
+
+def _grouped(edges: list[str], scans: list[str], bases: list[int], most: int) -> tuple[npt.NDArray[np.uint32], int]:
+    """Groups of whole components, in order of their first documents, of about `most` shingles each; their number."""
+    from dedup.kernels.graph import flatten, union_edges
+
+    parent = np.arange(bases[-1], dtype=np.uint32)
+    is_met = np.zeros(bases[-1], np.bool_)
+    for part in itertools.chain.from_iterable(_read_edges(Path(e)) for e in edges):
+        union_edges(parent, part.pairs)
+        is_met[part.pairs.ravel()] = True
+    flatten(parent)
+    sizes = np.zeros(bases[-1], np.int64)  # shingles of a component, at its first document
+    for scan, base, until in zip(scans, bases, bases[1:], strict=False):
+        met = np.flatnonzero(is_met[base:until])
+        if len(met):
+            np.add.at(sizes, parent[base + met], np.load(Path(scan, "shingles.npy"), mmap_mode="r")[met])
+    roots = np.flatnonzero(is_met & (parent == np.arange(bases[-1], dtype=np.uint32)))
+    numbers = (np.cumsum(sizes[roots]) - sizes[roots]) // most
+    numbers = np.unique(numbers, return_inverse=True)[1]
+    groups = np.full(bases[-1], NO_GROUP, np.uint32)
+    groups[roots] = numbers
+    groups = groups[parent]
+    groups[~is_met] = NO_GROUP
+    return groups, int(numbers.max(initial=-1)) + 1
 
 
 def _shingle_counts(documents: Int64s, scans: list[str], bases: list[int]) -> Int64s:
@@ -131,17 +208,6 @@ def _shingle_counts(documents: Int64s, scans: list[str], bases: list[int]) -> In
         if low < high:
             counts[low:high] = np.load(Path(scan, "shingles.npy"), mmap_mode="r")[documents[low:high] - base]
     return counts
-
-
-def _grouped(members: match.Components, shingles: Int64s, most: int) -> Int64s:
-    """Groups of whole components, in order of their first documents, of about `most` shingles each."""
-    if not len(members.documents):
-        return np.zeros(0, np.int64)
-    roots, component = np.unique(members.roots, return_inverse=True)
-    sizes = np.bincount(component, weights=shingles, minlength=len(roots)).astype(np.int64)
-    numbers = (np.cumsum(sizes) - sizes) // most
-    group: Int64s = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
-    return group[component]
 
 
 def fetch_shingles(
@@ -158,12 +224,13 @@ def fetch_shingles(
 ) -> dict[str, Any]:
     """The sorted distinct shingles of a unit's documents that have an edge, sorted by group in each segment.
 
-    shingles.bin uint64; index.npy int64[n, 4]: document, group, begin, end (in shingles)
+    shingles.bin uint64; index.npy int64[n, 4]: document, group, begin, end (in shingles); segments.npy int64: where
+    each segment begins in the index, and its end
     """
     settings, _ = bands_of(step)
-    low, high = np.searchsorted(np.load(Path(joined, "documents.npy"), mmap_mode="r"), [base, until])
-    documents = np.load(Path(joined, "documents.npy"), mmap_mode="r")[low:high] - base
-    groups = np.load(Path(joined, "groups.npy"), mmap_mode="r")[low:high]
+    groups = np.array(np.load(Path(joined, "groups.npy"), mmap_mode="r")[base:until])
+    documents = np.flatnonzero(groups != NO_GROUP)
+    groups = groups[documents].astype(np.int64)
     writer = _ShingleWriter(folder, base)
     few = np.zeros(0, np.uint8)
     if len(documents):
@@ -250,6 +317,7 @@ class _ShingleWriter:
         self._flush()
         self._file.close()
         save_array(self._folder / "index.npy", np.concatenate(self._index))
+        save_array(self._folder / "segments.npy", np.cumsum([len(part) for part in self._index]))
 
 
 def represent(
@@ -265,22 +333,30 @@ def represent(
     step: Step,
 ) -> dict[str, Any]:
     """Decide one group of components: dropped.npy int64[m, 2] of (document, kept twin), similarity.npy."""
-    documents = np.load(Path(joined, "documents.npy"))[np.load(Path(joined, "groups.npy")) == group]
-    begin, end = np.load(Path(joined, "edge_offsets.npy"))[group : group + 2]
-    pairs = np.load(Path(joined, "pairs.npy"), mmap_mode="r")[begin:end]
-    edges = bucket_edges.Edges(np.array(pairs), np.load(Path(joined, "similarity.npy"), mmap_mode="r")[begin:end])
+    documents = np.zeros(0, np.int64)
+    for part in _edges_of(Path(joined), group):
+        documents = np.union1d(documents, part.pairs.ravel().astype(np.int64))
     found = match.decide(
         documents,
         _ranks(documents, scans, bases, barrier, step.settings["keep"]),
-        edges,
+        _edges_of(Path(joined), group),
         _shingle_counts(documents, scans, bases),
         _Fetched(fetched, group, documents) if step.settings["verify"] == "exact" else None,
         threshold=step.settings["threshold"],
+        scratch=folder,
     )
     save_array(folder / "dropped.npy", np.stack([found.documents, found.twins], axis=1))
     save_array(folder / "similarity.npy", found.similarity)
     progress(len(documents), 0)
-    return {"dropped": len(found.documents)}
+    return {"dropped": len(found.documents), "edges": found.edges}
+
+
+def _edges_of(joined: Path, group: int) -> Iterator[bucket_edges.Edges]:
+    """The edges of one group of components."""
+    index = np.load(joined / "index.npy", mmap_mode="r")
+    low, high = np.searchsorted(index[:, 0], [group, group + 1])
+    for _, begin, end in index[low:high].tolist():
+        yield from _read_edges(joined, begin, end)
 
 
 class _Fetched:
@@ -290,8 +366,10 @@ class _Fetched:
         parts, files = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.int64)]
         for number, folder in enumerate(folders):
             index = np.load(Path(folder, "index.npy"), mmap_mode="r")
-            parts.append(np.array(index[index[:, 1] == group]))
-            files.append(np.full(len(parts[-1]), number))
+            for begin, end in itertools.pairwise(np.load(Path(folder, "segments.npy")).tolist()):
+                low, high = begin + np.searchsorted(index[begin:end, 1], [group, group + 1])
+                parts.append(np.array(index[low:high]))
+                files.append(np.full(high - low, number))
         index = np.concatenate(parts)
         order = np.argsort(index[:, 0])
         if not np.array_equal(index[order, 0], documents):

@@ -242,6 +242,9 @@ def test_a_large_bucket_in_which_nearly_all_are_alike_is_compared_with_leaders()
     assert tally == edges.Tally(compared=59, skipped=60 * 59 // 2 - 59, capped_buckets=1)
     assert len(edges_of(sketches, bands, 0.8, SLICED_FROM=2, DENSE_FROM=60, DENSE_EDGES=20)) == 60 * 59 // 2
     assert len(edges_of(sketches, bands, 0.8, SLICED_FROM=2, DENSE_FROM=59, DENSE_EDGES=30)) == 60 * 59 // 2
+    # More than are held until their number is known: they are found again.
+    held = {**IN_SLABS, "DENSE_FROM": 59, "DENSE_EDGES": 30}
+    assert len(edges_of(sketches, bands, 0.8, **held)) == 60 * 59 // 2 > held["EDGE_BUFFER"]
 
 
 def test_members_unlike_all_leaders_are_met_by_no_more_than_some():

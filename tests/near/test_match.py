@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import dedup
 from benchmarks import families
-from dedup.near import match
+from dedup.near import edgestore, match
 from dedup.near.edges import Edges
 from dedup.runner import driver
 from dedup.runner import match as tasks
@@ -53,8 +53,14 @@ def decided(
         return match.Runs(offsets, np.array(list(itertools.chain(*runs)), np.uint64))
 
     sizes = np.array([len(sets[i]) for i in documents.tolist()])
-    with mock.patch.object(match, "ROUND_SHINGLES", room):
-        found = match.decide(documents, ranks, edges, sizes, shingles, threshold=0.6)
+    parts = [Edges(edges.pairs[at : at + 7], edges.similarity[at : at + 7]) for at in range(0, len(edges.pairs), 7)]
+    with (
+        mock.patch.object(match, "ROUND_SHINGLES", room),
+        mock.patch.object(match, "ROUND_EDGES", room),
+        mock.patch.object(edgestore, "HELD_EDGES", room),
+    ):
+        found = match.decide(documents, ranks, [*parts, *parts[:1]], sizes, shingles, threshold=0.6)
+    assert found.edges == len(edges.pairs)
     columns = (found.documents.tolist(), found.twins.tolist(), found.similarity.tolist())
     return {i: (twin, similarity) for i, twin, similarity in zip(*columns, strict=True)}, asked
 
@@ -77,10 +83,12 @@ def test_rounds_of_any_size_decide_alike(seed, count, joined, ranked):
         assert max(asked) <= room + 13  # no set is larger
 
 
-def test_without_verification_the_similarity_of_edges_is_taken():
-    edges = Edges(np.array([[1, 2], [2, 3]], np.uint32), np.array([0.9, 0.7]))
+@pytest.mark.parametrize("held", [1, 2, 100])
+def test_without_verification_the_similarity_of_edges_is_taken(held):
+    edges = [Edges(np.array([pair], np.uint32), np.array([s])) for pair, s in (([2, 3], 0.7), ([1, 2], 0.9))]
     documents = np.array([1, 2, 3])
-    found = match.decide(documents, [], edges, np.zeros(3, np.int64), None, threshold=0.8)
+    with mock.patch.object(edgestore, "HELD_EDGES", held):
+        found = match.decide(documents, [], edges, np.zeros(3, np.int64), None, threshold=0.8)
     assert (found.documents.tolist(), found.twins.tolist(), found.similarity.tolist()) == ([2], [1], [0.9])
 
 
@@ -104,6 +112,9 @@ def test_a_component_of_many_partitions_gives_the_same_bytes(tmp_path: Path, kee
         mock.patch.object(match, "ROUND_SHINGLES", 300),
         mock.patch.object(driver.budget, "derive", return_value=SMALL_TASKS),
         mock.patch.object(tasks, "FETCH_SEGMENT", 500),
+        mock.patch.object(tasks, "EDGE_BLOCK", 100),
+        mock.patch.object(match, "ROUND_EDGES", 50),
+        mock.patch.object(edgestore, "HELD_EDGES", 200),
     ):
         cut = dedup.run(recipe, str(tmp_path / "in"), tmp_path / "cut", executor="serial")
     assert cut.summary["documents_dropped"] == whole.summary["documents_dropped"] > 78
