@@ -6,6 +6,8 @@ import importlib.util
 import logging
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "ray" in getattr(item, "fixturenames", ()):
             item.add_marker("ray")
+        if "s3" in getattr(item, "fixturenames", ()):
+            item.add_marker("s3")
     if not SHARED.exists():
         for item in items:
             if "shared" in item.keywords:
@@ -92,6 +96,39 @@ def start_ray(ray: Any) -> None:
         address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL,
         object_store_memory=100 << 20,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def _store_server() -> Iterator[str]:
+    """The endpoint of moto's S3 server, a process of its own."""
+    absent = [name for name in ("boto3", "moto", "flask", "flask_cors") if importlib.util.find_spec(name) is None]
+    if absent:
+        told = f"needs {', '.join(absent)}: pip install 'dedup[dev]'"
+        (pytest.fail if os.environ.get("NEEDS_S3") else pytest.skip)(told)
+    command = [sys.executable, "-m", "tests.store_server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1], text=True) as server:
+        assert server.stdout is not None
+        endpoint = server.stdout.readline().strip()
+        yield endpoint
+        server.kill()
+
+
+@pytest.fixture
+def s3(_store_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A bucket on a real S3 server, told to every process by the variables that AWS's tools read."""
+    from tests.bucket import Bucket
+
+    kernels = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "dedup")
+    for name, value in {
+        "DEDUP_CACHE_DIR": os.environ.get("DEDUP_CACHE_DIR", kernels),
+        "AWS_ENDPOINT_URL": _store_server, "AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    bucket = Bucket(_store_server)
+    yield bucket
+    bucket.control()
 
 
 @pytest.fixture(scope="session")

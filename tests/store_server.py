@@ -1,8 +1,10 @@
 """moto's S3 server as a process of its own, which counts requests and fails those that it is told to.
 
-    python -m tests.store_server PORT
+    python -m tests.store_server
 
-GET  /.control           {"GET": requests so far, "PUT": ..., ...}, and the counts begin anew
+It says on stdout where it listens, and ends with the process that started it.
+
+GET  /.control           {"GET": requests so far, "LIST": those that list, ...}, and the counts begin anew
 POST /.control           {"method": "PUT", "match": "text of the path", "times": 3, "status": 503, "code": "SlowDown"}:
                          the next requests that match get this answer; "cut": true breaks the body off instead
 POST /.control {}        nothing fails any more
@@ -11,7 +13,7 @@ POST /.control {}        nothing fails any more
 from __future__ import annotations
 
 import json
-import sys
+import os
 import threading
 import time
 from collections import Counter
@@ -37,7 +39,8 @@ class Control:
         if path == PATH:
             return self._controlled(method, environment, start)
         with self._lock:
-            self._counts[method] += 1
+            listing = method == "GET" and "list-type" in environment["QUERY_STRING"]
+            self._counts["LIST" if listing else method] += 1
             fault = self._fault if self._hits(method, f"{path}?{environment['QUERY_STRING']}") else {}
         if fault and not fault.get("cut"):
             text = f"<Error><Code>{fault['code']}</Code><Message>as told</Message></Error>"
@@ -71,7 +74,7 @@ class Control:
 def main() -> None:
     """Serve until killed."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import WSGIRequestHandler, run_simple
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Quiet(WSGIRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -80,7 +83,16 @@ def main() -> None:
             """No line a request."""
 
     application = Control(DomainDispatcherApplication(create_backend_app))
-    run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True, request_handler=Quiet)
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
+    print(f"http://127.0.0.1:{server.port}", flush=True)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    server.serve_forever()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)
 
 
 if __name__ == "__main__":

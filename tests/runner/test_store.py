@@ -1,0 +1,404 @@
+"""A run through an object store: the same bytes as on disk, objects that are whole or absent, faults that are named.
+
+The server is moto's, a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import dedup
+from dedup import cli, sample
+from dedup.errors import RunError, UserError
+from dedup.io import lease, place, store
+from tests.bucket import Bucket
+from tests.runs import NEAR, files, tree_bytes, write_jsonl, write_parquet
+
+SERIAL: dict[str, Any] = {"executor": "serial"}
+EXACT = {"step": [{"dedup": "exact"}]}
+EVERYTHING = {
+    "id": "id",
+    "step": [
+        {"use": "clean.fix_text"}, {"use": "measure.gopher.quality", "words": "tokens"},
+        {"use": "drop.when", "word_count": {"below": 3}}, {"dedup": "exact"}, {"dedup": "near", "keep": "longest"},
+        {"use": "clean.normalize"}, {"use": "drop.when", "word_count": {"above": 150}},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A small corpus of every format."""
+    sample.write(tmp_path / "in")
+    return tmp_path / "in"
+
+
+def manifest(output: Path) -> list[dict[str, Any]]:
+    """The shards without where they lay and when they were written."""
+    return pq.read_table(output / "manifest.parquet").drop(["path", "mtime_ns", "tag"]).to_pylist()
+
+
+# The same bytes
+
+
+@pytest.mark.parametrize("executor", [SERIAL, {"executor": "local", "workers": 2}])
+def test_a_run_through_a_store_writes_the_bytes_of_every_file_that_one_on_disk_writes(
+    executor: dict[str, Any], s3: Bucket, corpus: Path, tmp_path: Path
+) -> None:
+    """Input and output on the store, only one of them, and neither."""
+    there = s3.put(corpus, "in")
+    dedup.run(EVERYTHING, str(corpus), tmp_path / "disk", **SERIAL)
+    dedup.run(EVERYTHING, there, f"{s3.url}/both/", **executor)
+    dedup.run(EVERYTHING, there, tmp_path / "from", **executor)
+    dedup.run(EVERYTHING, str(corpus), f"{s3.url}/to", **executor)
+    disk = tree_bytes(tmp_path / "disk")
+    for output in (s3.get("both", tmp_path / "both"), tmp_path / "from", s3.get("to", tmp_path / "to")):
+        assert tree_bytes(output) == disk
+        assert manifest(output) == manifest(tmp_path / "disk")
+        assert files(output) == files(tmp_path / "disk")  # no lock, no temporary name
+    assert files(tmp_path / "cache") == []  # no work either
+
+
+def test_one_big_file_is_cut_on_a_store_as_on_disk(s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dedup.io.units.UNIT_BYTES", 5_000)
+    rows = [{"id": str(n), "text": f"the {n} of {n % 90} ferries left the harbour at {n % 7}"} for n in range(600)]
+    write_jsonl(tmp_path / "in" / "a.jsonl", rows)
+    write_parquet(tmp_path / "whole.parquet", rows)
+    (tmp_path / "in" / "b").mkdir()
+    pq.write_table(pq.read_table(tmp_path / "whole.parquet"), tmp_path / "in" / "b" / "c.parquet", row_group_size=100)
+    dedup.run(NEAR, str(tmp_path / "in"), tmp_path / "disk", **SERIAL)
+    dedup.run(NEAR, s3.put(tmp_path / "in", "in"), f"{s3.url}/out", **SERIAL)
+    assert tree_bytes(s3.get("out", tmp_path / "out")) == tree_bytes(tmp_path / "disk")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("part", ["valid", "invalid"])
+def test_the_edge_folder_gives_the_same_through_a_store(part: str, s3: Bucket, shared: Path, tmp_path: Path) -> None:
+    there = s3.put(shared / "edge" / part, part)
+    codes = [
+        dedup.run({"step": EVERYTHING["step"]}, given, output, **SERIAL).exit_code
+        for given, output in ((str(shared / "edge" / part), str(tmp_path / "disk")), (there, f"{s3.url}/out"))
+    ]
+    assert codes[0] == codes[1]
+    assert tree_bytes(s3.get("out", tmp_path / "out")) == tree_bytes(tmp_path / "disk")
+    assert manifest(tmp_path / "out") == manifest(tmp_path / "disk")
+
+
+def test_other_urls_go_through_fsspec(corpus: Path, tmp_path: Path) -> None:
+    """Its own double of a store is a folder of this machine."""
+    pytest.importorskip("fsspec")
+    dedup.run(NEAR, str(corpus), tmp_path / "disk", **SERIAL)
+    dedup.run(NEAR, f"local://{corpus}", f"local://{tmp_path}/out", work=tmp_path / "work", **SERIAL)
+    assert tree_bytes(tmp_path / "out") == tree_bytes(tmp_path / "disk")
+    assert files(tmp_path / "out") == files(tmp_path / "disk")
+
+
+def test_a_file_url_is_a_path(corpus: Path, tmp_path: Path) -> None:
+    result = dedup.run(NEAR, corpus.as_uri(), (tmp_path / "out").as_uri(), **SERIAL)
+    assert result.output == tmp_path / "out"
+    assert (tmp_path / "out" / "recipe.toml").exists()
+
+
+def test_recipe_and_tables_are_read_from_a_store(
+    s3: Bucket, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.toml").write_text('id = "id"\n[[step]]\ndedup = "near"\n')
+    recipe, there = s3.put(tmp_path / "recipe.toml", "recipe.toml"), s3.put(corpus, "in")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", recipe, "-i", f"{there}/*.jsonl", "-o", f"{s3.url}/out", "--executor", "serial"])
+    assert ended.value.code == 0
+    result = dedup.Result(f"{s3.url}/out")
+    gone = result.duplicates["id"].to_pylist()
+    assert sorted(result.dropped["id"].to_pylist()) == sorted(gone)
+    assert result.documents.num_rows == result.summary["documents_in"]
+    capsys.readouterr()
+    cli.main(["why", f"{s3.url}/out", gone[0]])
+    assert "dropped: " in capsys.readouterr().out
+
+
+# Ranges
+
+
+def test_a_store_is_listed_once_and_read_by_the_megabyte(s3: Bucket, tmp_path: Path) -> None:
+    """20 MB of JSONL in a shard and 5 small ones: a first look at each, then a few ranges for scan and write."""
+    line = {"id": "x", "text": "salt " * 200}
+    write_jsonl(tmp_path / "in" / "big.jsonl", [line] * 19_500)
+    for number in range(5):
+        write_jsonl(tmp_path / "in" / f"small-{number}.jsonl", [line])
+    there = s3.put(tmp_path / "in", "in")
+    s3.counts()
+    dedup.run(EXACT, there, tmp_path / "o", **SERIAL)
+    asked = s3.counts()
+    assert asked["LIST"] == 1
+    # 6 first looks; then at columns; the big shard for scan and write by 0.25, 0.5, 1, 2, 4, 8 and 8 MB; small ones.
+    assert asked["GET"] <= 6 + 5 + 3 + 2 * 7 + 2 * 5
+    # Whether each is what it was: before and after it is scanned, and before and after it is written.
+    assert asked["HEAD"] <= 6 * 4
+
+
+def test_column_chunks_are_asked_for_once(s3: Bucket, tmp_path: Path) -> None:
+    rows = [{"id": str(n), "text": f"{n} " * 300, "lang": "en", "score": n / 7} for n in range(3_000)]
+    write_parquet(tmp_path / "in" / "a.parquet", rows)
+    there = s3.put(tmp_path / "in", "in")
+    s3.counts()
+    dedup.run(EXACT, there, tmp_path / "o", **SERIAL)
+    # A first look; the footer by plan, scan and write (which opens it three times); five ranges at most for the data.
+    assert s3.counts()["GET"] <= 1 + 5 + 5
+
+
+# Faults
+
+
+def test_requests_that_a_store_fails_are_asked_again(s3: Bucket, corpus: Path, tmp_path: Path) -> None:
+    there = s3.put(corpus, "in")
+    dedup.run(NEAR, str(corpus), tmp_path / "disk", **SERIAL)
+    for fault in (
+        {"times": 1, "status": 503, "code": "SlowDown"},
+        {"times": 2, "status": 500, "code": "InternalError", "method": "PUT"},
+        {"times": 2, "cut": True, "method": "GET", "match": ".jsonl"},
+    ):
+        s3.control(**fault)
+        dedup.run(NEAR, there, f"{s3.url}/out-{fault.get('method')}-{len(fault)}", **SERIAL)
+    outputs = {key.split("/")[0] for key in s3.names("out-")}
+    assert len(outputs) == 3
+    for output in outputs:
+        assert tree_bytes(s3.get(output, tmp_path / output)) == tree_bytes(tmp_path / "disk")
+
+
+def test_a_store_that_goes_on_failing_is_named_and_the_same_command_goes_on(
+    s3: Bucket, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    store._s3.cache_clear()
+    there = s3.put(corpus, "in")
+    dedup.run(NEAR, str(corpus), tmp_path / "disk", **SERIAL)
+    for match, method in (("in/", "GET"), ("zh-1.jsonl.zst", "PUT"), ("duplicates", "PUT"), ("summary", "PUT")):
+        s3.control(times=1_000, status=503, code="SlowDown", method=method, match=match)
+        with pytest.raises(
+            RunError, match=r"^s3://.*: the store fails \(SlowDown: as told\); the same command goes on"
+        ):
+            dedup.run(NEAR, there, f"{s3.url}/out", **SERIAL)
+    s3.control()
+    assert any("scan" in path for path in files(tmp_path / "cache"))
+    dedup.run(NEAR, there, f"{s3.url}/out", **SERIAL)
+    assert tree_bytes(s3.get("out", tmp_path / "out")) == tree_bytes(tmp_path / "disk")
+    assert files(tmp_path / "cache") == []
+
+
+def test_what_is_wrong_with_a_store_is_one_line(
+    s3: Bucket, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = s3.put(corpus, "in")
+
+    def said(given: str, output: str) -> str:
+        with pytest.raises(dedup.DedupError) as caught:
+            dedup.run(NEAR, given, output, **SERIAL)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert said("s3://no-such-bucket/in", "out") == "s3://no-such-bucket/in/: there is no bucket 'no-such-bucket'"
+    assert said(there, "s3://no-such-bucket/out").endswith(": there is no bucket 'no-such-bucket'")
+    assert said(f"{s3.url}/nothing", "out") == f"{s3.url}/nothing: no such object or folder"
+    assert said(f"{s3.url}/in/*.txt", "out") == f"{s3.url}/in/*.txt: matches no object"
+    assert said(there, there) == f"{there}/en-0.jsonl lies in the output folder {there}; write somewhere else"
+    s3.control(times=1, status=403, code="AccessDenied", method="GET", match="in/")
+    assert said(there, "out").endswith("access denied (AccessDenied: as told)")
+    assert said("nosuch://bucket/in", "out").startswith("nosuch:// cannot be opened (")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    store._s3.cache_clear()
+    assert said(there, "out").endswith(
+        'Could not connect to the endpoint URL: "http://127.0.0.1:9/'
+        f'{s3.name}?list-type=2&prefix=in%2F&encoding-type=url"; the same command goes on from here'
+    )
+
+
+def test_without_boto3_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    store._s3.cache_clear()
+    with pytest.raises(UserError, match=r"^s3:// needs one more package: pip install 'dedup\[s3\]'$"):
+        dedup.run(NEAR, "s3://bucket/in", "out", **SERIAL)
+
+
+@pytest.mark.parametrize("how", ["changed", "vanished"])
+def test_an_object_that_changed_or_vanished_since_an_attempt_that_broke_off_is_refused_by_name_once(
+    how: str, s3: Bucket, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    store._s3.cache_clear()
+    there = s3.put(corpus, "in")
+    s3.control(times=1_000, status=503, code="SlowDown", method="PUT", match="duplicates")
+    with pytest.raises(RunError, match="SlowDown"):
+        dedup.run(NEAR, there, f"{s3.url}/out", **SERIAL)
+    s3.control()
+    lines = s3.read("in/en-0.jsonl").splitlines(keepends=True)
+    s3.client.delete_object(Bucket=s3.name, Key="in/en-0.jsonl")
+    if how == "changed":
+        s3.client.put_object(Bucket=s3.name, Key="in/en-0.jsonl", Body=b"".join(reversed(lines)))
+    with pytest.raises(dedup.DedupError, match=rf"^{there}/en-0.jsonl: changed or vanished since the attempt"):
+        dedup.run(NEAR, there, f"{s3.url}/out", **SERIAL)
+    result = dedup.run(NEAR, there, f"{s3.url}/out", **SERIAL)
+    assert result.summary["shards_in"] == len(s3.names("in/"))
+
+
+def test_an_object_that_changes_while_it_is_read_is_refused_by_name(
+    s3: Bucket, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = s3.put(corpus, "in")
+    before = store.S3.read
+
+    def read(self: store.S3, url: str, begin: int, end: int | None) -> Any:
+        if end != 4096 and url.endswith("en-0.jsonl"):
+            s3.client.put_object(Bucket=s3.name, Key="in/en-0.jsonl", Body=os.urandom(9))
+        return before(self, url, begin, end)
+
+    monkeypatch.setattr(store.S3, "read", read)
+    with pytest.raises(dedup.DedupError, match=rf"^{there}/en-0.jsonl: changed during the run"):
+        dedup.run({"step": [{"dedup": "near"}]}, f"{there}/en-0.jsonl", f"{s3.url}/out", **SERIAL)
+
+
+# Whole or not at all
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PART_BYTES", 5 << 20)  # the least that S3 takes
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    store._s3.cache_clear()
+
+
+def test_an_upload_of_several_parts_appears_whole_or_not_at_all(s3: Bucket, tmp_path: Path, small_parts: None) -> None:
+    data = os.urandom(12 << 20)
+    (tmp_path / "big").write_bytes(data)
+    s3.control(times=9, status=503, code="SlowDown", method="PUT", match="partNumber=2")
+    with pytest.raises(RunError, match="SlowDown"):
+        store.of(s3.url).upload(tmp_path / "big", f"{s3.url}/big")
+    assert s3.names() == []
+    assert "Uploads" not in s3.client.list_multipart_uploads(Bucket=s3.name)
+    s3.control()
+    store.of(s3.url).upload(tmp_path / "big", f"{s3.url}/big")
+    assert s3.read("big") == data
+
+
+def test_an_upload_that_a_killed_run_left_is_forgotten_at_the_next_start(s3: Bucket, corpus: Path) -> None:
+    for key in ("out/documents/en-0.jsonl", "other/en-0.jsonl"):
+        s3.client.create_multipart_upload(Bucket=s3.name, Key=key)
+    dedup.run(NEAR, str(corpus), f"{s3.url}/out", **SERIAL)
+    left = s3.client.list_multipart_uploads(Bucket=s3.name)["Uploads"]
+    assert [one["Key"] for one in left] == ["other/en-0.jsonl"]  # not ours
+
+
+@pytest.mark.parametrize("victim", ["driver", "tree"])
+def test_a_killed_run_goes_on_with_the_same_command(victim: str, s3: Bucket, corpus: Path, tmp_path: Path) -> None:
+    dedup.run(NEAR, str(corpus), tmp_path / "disk", **SERIAL)
+    there = s3.put(corpus, "in")
+    (tmp_path / "recipe.toml").write_text('id = "id"\n[[step]]\ndedup = "near"\n')
+    command = [sys.executable, "-m", "dedup", "run", str(tmp_path / "recipe.toml"), "-i", there, "-o", f"{s3.url}/out"]
+    s3.control(seconds=0.15)  # a request: long enough to be killed in between
+    run = subprocess.Popen([*command, "--workers", "2"], start_new_session=True, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not s3.names("out/dropped/") and time.monotonic() < until:
+        time.sleep(0.02)
+    os.kill(run.pid, signal.SIGKILL) if victim == "driver" else os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    s3.control()
+    assert "out/.lock" in s3.names()  # it had no time to let go
+    assert "out/report/summary.json" not in s3.names()
+    dedup.run(tmp_path / "recipe.toml", there, f"{s3.url}/out", executor="local", workers=2)
+    assert tree_bytes(s3.get("out", tmp_path / "out")) == tree_bytes(tmp_path / "disk")
+    assert files(tmp_path / "out") == files(tmp_path / "disk")
+    assert files(tmp_path / "cache") == []
+
+
+# The lock
+
+
+def test_two_runs_into_one_output_exclude_each_other(s3: Bucket, corpus: Path, tmp_path: Path) -> None:
+    """By the store's lease, whatever folder each of them works in; by its work folder, if that is the same."""
+    output = f"{s3.url}/out"
+    with lease.held(place.Remote(output)) as check:
+        check()
+        with pytest.raises(UserError, match=rf"^{output}: another run is writing there"):
+            dedup.run(NEAR, str(corpus), output, work=tmp_path / "work", **SERIAL)
+        assert s3.names("out/") == ["out/.lock"]
+    assert s3.names("out/") == []
+    assert dedup.run(NEAR, str(corpus), output, **SERIAL).exit_code == 0
+
+
+def write_lease(s3: Bucket, **owner: Any) -> None:
+    body = json.dumps({"run": "another", "host": "elsewhere", "pid": 1, "seconds": 60} | owner)
+    s3.client.put_object(Bucket=s3.name, Key="out/.lock", Body=body.encode())
+
+
+def test_a_lease_of_another_machine_is_taken_over_when_it_has_run_out(s3: Bucket) -> None:
+    write_lease(s3)
+    with pytest.raises(UserError, match="another run is writing there"), lease.held(place.Remote(f"{s3.url}/out")):
+        pass
+    write_lease(s3, seconds=-1)
+    with lease.held(place.Remote(f"{s3.url}/out")):
+        assert json.loads(s3.read("out/.lock"))["pid"] == os.getpid()
+
+
+def test_a_lease_of_a_process_of_this_machine_that_is_gone_is_taken_over_at_once(s3: Bucket) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    write_lease(s3, host=lease.socket.gethostname(), pid=gone.pid)
+    with lease.held(place.Remote(f"{s3.url}/out")):
+        assert json.loads(s3.read("out/.lock"))["pid"] == os.getpid()
+
+
+def check_until(check: Callable[[], None], until: float) -> None:
+    while time.monotonic() < until:
+        check()
+        time.sleep(0.02)
+
+
+def test_a_lease_is_renewed_and_a_run_that_lost_it_stops_and_leaves_it(
+    s3: Bucket, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS", 0.5)
+    with lease.held(place.Remote(f"{s3.url}/out")) as check:
+        first = store.of(s3.url).about(f"{s3.url}/out/.lock").tag
+        until = time.monotonic() + 10
+        while store.of(s3.url).about(f"{s3.url}/out/.lock").tag == first and time.monotonic() < until:
+            time.sleep(0.02)
+        check()
+        write_lease(s3)
+        with pytest.raises(RunError, match=r"lost the lock \(another run took the output over\)"):
+            check_until(check, until)
+    assert json.loads(s3.read("out/.lock"))["run"] == "another"
+
+
+def test_a_run_that_lost_its_lock_publishes_nothing(s3: Bucket, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(self: lease._Lease) -> None:
+        raise RunError("lost the lock")
+
+    monkeypatch.setattr(lease._Lease, "check", lost)
+    with pytest.raises(RunError, match="lost the lock"):
+        dedup.run(NEAR, str(corpus), f"{s3.url}/out", **SERIAL)
+    assert s3.names("out/documents/") == []
+
+
+# Where the work goes
+
+
+def test_work_goes_where_it_is_told(s3: Bucket, corpus: Path, tmp_path: Path) -> None:
+    outputs = [f"{s3.url}/out", str(tmp_path / "out")]
+    for output in outputs:
+        dedup.run(NEAR, str(corpus), output, work=tmp_path / "scratch", keep_work=True, **SERIAL)
+    assert len(list((tmp_path / "scratch").iterdir())) == 2  # each output has a folder of its own
+    assert not (tmp_path / "out" / "work").exists()
+    for output in outputs:
+        dedup.run(NEAR, str(corpus), output, work=tmp_path / "scratch", **SERIAL)
+    assert list((tmp_path / "scratch").iterdir()) == []
