@@ -31,8 +31,35 @@ def cli() -> None:
     """
 
 
+class _ManyWords(click.Command):
+    """A command whose --against takes all words up to the next option: the shell writes a glob out."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Name the option before each of its words."""
+        words: list[str] = []
+        many = False
+        for word, after in zip(args, [*args[1:], "-"], strict=True):
+            many = word == "--against" or (many and not word.startswith("-"))
+            if word != "--against":
+                words += ["--against", word] if many else [word]
+            elif after.startswith("-"):
+                raise click.BadOptionUsage("against", "Option '--against' requires an argument.", ctx)
+        return super().parse_args(ctx, words)
+
+
+def _against(command: Command) -> Command:
+    option = click.option(
+        "--against",
+        multiple=True,
+        metavar="PATH...",
+        help="Files, folders or globs to compare with; neither changed nor written.",
+    )
+    return option(command)
+
+
 def _run_options(command: Command) -> Command:
     """The options that every command that runs something takes."""
+    command = _against(command)
     options = [
         click.option("-o", "--output", type=click.Path(), help="Folder or URL to write to."),
         click.option(
@@ -66,7 +93,7 @@ def _inputs(command: Command) -> Command:
     return words(option(command))
 
 
-@cli.command()
+@cli.command(cls=_ManyWords)
 @click.argument("recipe", type=click.Path())
 @_inputs
 @_run_options
@@ -78,7 +105,7 @@ def run(recipe: str, inputs: tuple[str, ...], more: tuple[str, ...], output: str
     _run(recipe, [*inputs, *more] or None, output, options)
 
 
-@cli.command()
+@cli.command(cls=_ManyWords)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "--threshold", type=float, default=0.8, show_default=True, help="Jaccard similarity from which a document goes."
@@ -101,7 +128,7 @@ def near(
     _run(_one_step(step, options), list(inputs), output, options)
 
 
-@cli.command()
+@cli.command(cls=_ManyWords)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--on", multiple=True, metavar="COLUMN", help="Columns that must be equal, instead of the text.")
 @click.option(
@@ -129,7 +156,8 @@ def _run(recipe: Any, inputs: Any, output: str | None, options: dict[str, Any]) 
     import dedup
 
     quiet = options.pop("quiet")
-    result = dedup.run(recipe, inputs, output, quiet=quiet, **options)
+    against = list(options.pop("against")) or None
+    result = dedup.run(recipe, inputs, output, against=against, quiet=quiet, **options)
     if not quiet:
         from dedup.report.summary import render
 
@@ -137,11 +165,14 @@ def _run(recipe: Any, inputs: Any, output: str | None, options: dict[str, Any]) 
     sys.exit(result.exit_code)
 
 
-@cli.command()
+@cli.command(cls=_ManyWords)
 @click.argument("recipe", type=click.Path())
 @_inputs
+@_against
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step.")
-def plan(recipe: str, inputs: tuple[str, ...], more: tuple[str, ...], changes: tuple[str, ...]) -> None:
+def plan(
+    recipe: str, inputs: tuple[str, ...], more: tuple[str, ...], against: tuple[str, ...], changes: tuple[str, ...]
+) -> None:
     """Show what a recipe would do, without reading the data.
 
     Example: dedup plan configs/quickstart.toml
@@ -151,14 +182,15 @@ def plan(recipe: str, inputs: tuple[str, ...], more: tuple[str, ...], changes: t
     from dedup.recipe import load
 
     given = [*inputs, *more]
-    loaded = load(recipe, input=given or None, changes=changes, fill_output=True)
+    loaded = load(recipe, input=given or None, against=list(against) or None, changes=changes, fill_output=True)
     try:
         found = shards.discover(loaded.input)
+        references = shards.discover_against(loaded.against, found)
     except UserError:
-        if given:
+        if given or against:
             raise
-        found = []  # the recipe's own input may be on another machine
-    click.echo(describe(make_plan(loaded, found)))
+        found, references = [], []  # the recipe's own input may be on another machine
+    click.echo(describe(make_plan(loaded, found, references)))
 
 
 @cli.command()

@@ -38,6 +38,7 @@ class Pass:
 class Plan:
     """What a run will do.
 
+    against    shards that those of the input are compared with
     source     the columns read of every shard
     measures   columns that the stages add, with types, in order
     rules      drop reasons that the recipe can give, with the step of each
@@ -52,14 +53,23 @@ class Plan:
     rules: tuple[tuple[int, str], ...]
     warnings: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    against: tuple[Shard, ...] = ()
+
+    @property
+    def every_shard(self) -> tuple[Shard, ...]:
+        """All that is read."""
+        return self.shards + self.against
 
 
-def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
+def make_plan(recipe: Recipe, shards: Sequence[Shard], against: Sequence[Shard] = ()) -> Plan:
     """The plan of a recipe over some shards; RecipeError or UserError for anything that cannot work."""
     recipe, files = _with_files(recipe)
     passes = _passes(recipe.step)
     columns = _known_columns(shards)
     _require_text(recipe, columns)
+    theirs = _known_columns(against)
+    if theirs is not None and recipe.text not in theirs:
+        raise UserError(f"against: no shard has the text column {recipe.text!r}; {nearest(recipe.text, theirs)}")
     compared = _named_columns(recipe)
     wanted = {name: columns.get(name) for name in compared} if columns is not None else {}
     while True:
@@ -94,7 +104,18 @@ def make_plan(recipe: Recipe, shards: Sequence[Shard]) -> Plan:
         tuple(_rules(recipe)),
         tuple(_warnings(passes)),
         files,
+        tuple(against),
     )
+
+
+def reference_stages(plan: Plan, stages: Sequence[Step]) -> tuple[Step, ...]:
+    """The stages that a document takes which is compared with: those that change its text, but no rule.
+
+    What they measure is of no use, unless a stage of the user's or a column that documents are compared by needs it.
+    """
+    needed = {name for step in plan.recipe.step for name in step.settings.get("on") or [] if step.kind == "exact"}
+    whole = bool(needed & {name for name, _ in plan.measures}) or any(":" in step.use for step in plan.recipe.step)
+    return tuple(step for step in stages if step.use.startswith("clean.") or (whole and step.use[:5] != "drop."))
 
 
 def _with_files(recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
@@ -268,6 +289,12 @@ def describe(plan: Plan) -> str:
     if plan.shards:
         size = sum(shard.bytes for shard in plan.shards)
         lines.append(f"input    {len(plan.shards):,} shards, {size / 1e6:,.1f} MB")
+    lines += [f"  {one.name}  priority {one.priority}" for one in plan.recipe.input if one.name is not None]
+    if plan.recipe.against:
+        size = sum(shard.bytes for shard in plan.against)
+        lines.append(
+            f"against  {len(plan.against):,} shards, {size / 1e6:,.1f} MB: compared with, never changed or written"
+        )
     lines.append(f"text     {plan.recipe.text}" + (f", id {plan.recipe.id}" if plan.recipe.id else ""))
     if plan.source.more:
         lines.append("reads    " + ", ".join(f"{name} ({kind})" for name, kind in plan.source.more.items()))

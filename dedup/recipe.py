@@ -19,6 +19,7 @@ from typing import Any
 from dedup import memory
 from dedup.errors import RecipeError, UserError, nearest
 from dedup.io import place
+from dedup.io.shards import Input
 
 KEEP = ("first", "last", "longest", "shortest", "highest:<column>", "lowest:<column>")
 EXECUTORS = ("serial", "local", "ray")
@@ -27,6 +28,7 @@ NEAR_SETTINGS: dict[str, Any] = {
     "threshold": 0.8, "shingle": 5, "keep": None, "slots": 256, "scheme": "fast", "seed": 1, "short": "skip",
     "verify": "exact", "fold_traditional": False,
 }  # fmt: skip
+INPUT = ("path", "name", "priority")
 # How a run is carried out, not what comes out: these may change between two attempts.
 HOW = ("memory", "workers", "executor", "address", "work", "batch_bytes", "max_drop", "max_rejected")
 
@@ -53,7 +55,7 @@ class Step:
 class Recipe:
     """What to do with which documents."""
 
-    input: tuple[str, ...]
+    input: tuple[Input, ...]
     output: str
     text: str = "text"
     id: str | None = None
@@ -68,14 +70,15 @@ class Recipe:
     max_drop: float = 0.95  # share of documents
     measure_all: bool = False
     seed: int = 1
+    against: tuple[str, ...] = ()  # compared with, neither changed nor written
     folder: str = field(default=".", compare=False)  # where the recipe lies: user modules are looked for there
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as TOML data, every default filled in."""
-        data: dict[str, Any] = {}
+        data: dict[str, Any] = {"input": _written(self.input)}
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if item.name not in ("step", "folder") and value is not None:
+            if item.name not in ("step", "folder", "input") and value not in (None, ()):
                 data[item.name] = list(value) if isinstance(value, tuple) else value
         data["step"] = []
         for step in self.step:
@@ -93,6 +96,7 @@ def load(
     *,
     input: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     output: str | os.PathLike[str] | None = None,
+    against: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     changes: Sequence[str] = (),
     fill_output: bool = False,
     **overrides: Any,
@@ -103,9 +107,9 @@ def load(
     fill_output   a recipe without an output is fine: nothing will be written
     """
     data, folder = _read(source)
-    if input is not None:
-        inputs = [input] if isinstance(input, str | os.PathLike) else input
-        data["input"] = [os.fspath(item) for item in inputs]
+    for key, given in (("input", input), ("against", against)):
+        if given is not None:
+            data[key] = [os.fspath(item) for item in ([given] if isinstance(given, str | os.PathLike) else given)]
     if output is not None:
         data["output"] = os.fspath(output)
     data |= {key: value for key, value in overrides.items() if value is not None}
@@ -167,10 +171,8 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
     if "output" not in data:
         raise RecipeError('the recipe names no output; write output = "out" or give -o')
     values = dict(data)
-    inputs = [values["input"]] if isinstance(values["input"], str) else values["input"]
-    values["input"] = tuple(inputs)
-    if not all(isinstance(item, str) for item in inputs) or not inputs:
-        raise RecipeError(f"input is {data['input']!r}; it is a glob, a file, a folder or a list of them")
+    values["input"] = _inputs(values["input"])
+    values["against"] = _paths("against", values["against"]) if values.get("against") else ()
     steps = values.get("step", [])
     if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
         raise RecipeError("step is not a list of tables; begin each step with [[step]]")
@@ -184,6 +186,44 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
         if step.use == "drop.sample":
             step.settings.setdefault("seed", values.get("seed", Recipe.seed))
     return Recipe(**values, folder=folder)
+
+
+def _paths(name: str, given: Any) -> tuple[str, ...]:
+    paths = [given] if isinstance(given, str) else given
+    if not isinstance(paths, list | tuple) or not paths or not all(isinstance(item, str) for item in paths):
+        raise RecipeError(f"{name} is {given!r}; it is a glob, a file, a folder or a list of them")
+    return tuple(paths)
+
+
+def _inputs(given: Any) -> tuple[Input, ...]:
+    """All of `input`: paths, or tables of path, name and priority."""
+    if not isinstance(given, list) or not any(isinstance(item, Mapping) for item in given):
+        return (Input(_paths("input", given)),)
+    found: list[Input] = []
+    for number, table in enumerate(given):
+        where = f"input[{number}]"
+        if not isinstance(table, Mapping):
+            raise RecipeError(f"{where} is {table!r}; where one input is a table, all are")
+        _refuse_unknown(where, table, INPUT)
+        for key in ("path", "name"):
+            if key not in table:
+                raise RecipeError(f"{where} has no {key}; each [[input]] says path and name, and may say priority")
+        name, priority = table["name"], table.get("priority", 0)
+        if not isinstance(name, str) or not name:
+            raise RecipeError(f"{where}: name is {name!r}; it is text")
+        if not isinstance(priority, int) or isinstance(priority, bool):
+            raise RecipeError(f"{where} ({name}): priority is {priority!r}; it is a whole number, the higher stays")
+        if name in (one.name for one in found):
+            raise RecipeError(f"two inputs are named {name!r}; give each a name of its own")
+        found.append(Input(_paths(f"{where} ({name}): path", table["path"]), name, priority))
+    return tuple(found)
+
+
+def _written(inputs: tuple[Input, ...]) -> list[Any]:
+    """Inputs as TOML data."""
+    if all(one.name is None for one in inputs):
+        return [path for one in inputs for path in one.path]
+    return [{"path": list(one.path), "name": one.name, "priority": one.priority} for one in inputs]
 
 
 _TYPES: dict[str, tuple[type, str]] = {

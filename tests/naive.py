@@ -69,22 +69,30 @@ def near(
     order: Sequence[float | None] | None = None,
     sign: int = 1,
     short: str = "skip",
+    *,
+    references: int = 0,
+    priority: Sequence[int] | None = None,
 ) -> list[tuple[int, int, float, str]]:
     """(index, duplicate_of, similarity, kind) of every duplicate, by index (design 6.6 and 6.8).
 
+    references   so many texts come first and stay, whatever they are like
+    priority     of each text; higher ones come before lower ones, whatever `keep` says
     keep   first | last | longest | shortest; ignored where `order` is given
     order  a number a text, as in keep = "highest:quality" (sign = 1) or "lowest:quality" (sign = -1);
            texts without one come last
     """
-    precedence = keep_order(texts, keep, order, sign)
+    precedence = [i for i in keep_order(texts, keep, order, sign) if i >= references]
+    if priority is not None:
+        precedence.sort(key=lambda i: -priority[i])
     groups: dict[str, list[int]] = defaultdict(list)
     for i in precedence:
         text = texts[i]
         if text is not None:
             groups[text].append(i)
 
-    kept: list[tuple[int, Shingles]] = []
-    found = []
+    kept = [(i, shingles(text, k, short)) for i, text in enumerate(texts[:references]) if text is not None]
+    known = {text: i for i, text in reversed(list(enumerate(texts[:references])))}
+    found = [(i, known[text], 1.0, "exact") for text in known if text is not None for i in groups.pop(text, [])]
     for text, (first, *others) in groups.items():  # a dict remembers the keep order of the first members
         own = shingles(text, k, short)
         twin, similarity = None, 0.0

@@ -6,6 +6,7 @@ file depend on the files alone. Format and codec are told by content, never by n
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dedup.errors import InputChangedError, UserError
 from dedup.io import place, store
@@ -29,6 +31,18 @@ HEADS = 32  # first bytes of objects that are asked for at once
 
 
 @dataclass(frozen=True)
+class Input:
+    """Files, folders and globs that are read, as one of several tables with a name or all there is.
+
+    priority   of equal or similar documents the one of the higher priority stays
+    """
+
+    path: tuple[str, ...]
+    name: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True)
 class Shard:
     """One input file.
 
@@ -37,6 +51,8 @@ class Shard:
     format   "jsonl", "parquet", or "unknown" with the reason in `fault`
     codec    of a JSONL file: "none", "gzip" or "zstd"
     tag      of an object on a store: changes when it does, as mtime_ns of a file
+    role     "input", or "against": compared with, neither changed nor written
+    input    the name of the input that it is of, where there are several;  priority of that
     """
 
     number: int
@@ -48,6 +64,9 @@ class Shard:
     codec: Codec = "none"
     fault: str = ""
     tag: str = ""
+    role: str = "input"
+    input: str | None = None
+    priority: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -79,14 +98,20 @@ def _size_and_version(path: str) -> tuple[int, str]:
     return now.st_size, str(now.st_mtime_ns)
 
 
-def discover(inputs: Sequence[str]) -> list[Shard]:
+def discover(inputs: Sequence[str | Input]) -> list[Shard]:
     """The shards of files, folders (recursive) and globs, by path; UserError where one gives none."""
     found: dict[str, store.Object | None] = {}
+    origin: dict[str, Input] = {}
     roots = []
-    for given in inputs:
-        paths, root = _expand_url(given) if place.is_url(given) else _expand(place.plain(given))
-        roots.append(root)
-        found.update(paths)
+    for one in inputs:
+        given = Input((one,)) if isinstance(one, str) else one
+        for word in given.path:
+            paths, root = _find(word)
+            roots.append(root)
+            found.update(paths)
+            for path in paths:
+                if origin.setdefault(path, given).name != given.name:
+                    raise UserError(f"{path} is in two inputs, {origin[path].name!r} and {given.name!r}")
     root = os.path.commonpath([_as_path(root) for root in roots]) if roots else ""
     names: dict[str, str] = {}
     for path in sorted(found):
@@ -94,8 +119,42 @@ def discover(inputs: Sequence[str]) -> list[Shard]:
         if name in names:
             raise UserError(f"{path} and {names[name]} would both be written as {name}")
         names[name] = path
-    numbered = [(number, path, name, found[path]) for number, (name, path) in enumerate(names.items())]
-    if any(found.values()):
+    return [
+        dataclasses.replace(shard, input=origin[shard.path].name, priority=origin[shard.path].priority)
+        for shard in _described(
+            [(number, path, name, found[path]) for number, (name, path) in enumerate(names.items())]
+        )
+    ]
+
+
+def discover_against(against: Sequence[str], inputs: Sequence[Shard]) -> list[Shard]:
+    """The shards that some inputs are compared with, by path, numbered after these; UserError where one is among them.
+
+    They are named as they were given, so that a person finds what a document is a duplicate of.
+    """
+    found: dict[str, store.Object | None] = {}
+    absolute: set[str] = set()
+    for given in against:
+        paths, _ = _find(given)
+        found.update(paths)
+        absolute.update(paths if os.path.isabs(given) or place.is_url(given) else ())
+    for shard in inputs:
+        if shard.path in found:
+            raise UserError(f"{shard.path} is in the input and in against; it would be a duplicate of itself")
+    numbered = [
+        (number, path, (path if path in absolute else os.path.relpath(path)).replace(os.sep, "/"), found[path])
+        for number, path in enumerate(sorted(found), len(inputs))
+    ]
+    return [dataclasses.replace(shard, role="against") for shard in _described(numbered)]
+
+
+def _find(given: str) -> tuple[dict[str, Any], str]:
+    """(objects by URL, or nothing by absolute path; root) of one input."""
+    return _expand_url(given) if place.is_url(given) else _expand(place.plain(given))
+
+
+def _described(numbered: list[tuple[int, str, str, store.Object | None]]) -> list[Shard]:
+    if any(one[3] for one in numbered):
         with ThreadPoolExecutor(HEADS) as pool:
             return list(pool.map(lambda one: _describe(*one), numbered))
     return [_describe(*one) for one in numbered]

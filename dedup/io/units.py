@@ -57,15 +57,16 @@ class Unit:
         return [[p.shard.number, p.shard.name, p.shard.fingerprint, p.begin, p.end] for p in self.pieces]
 
 
-def cut(shards: Sequence[Shard], *, whole: bool = False) -> list[Unit]:
+def cut(shards: Sequence[Shard], first: int = 0, *, whole: bool = False) -> list[Unit]:
     """The units of some shards, in the order of documents.
 
+    first   the number of the first
     whole   cut no shard, as where the first documents of each are wanted
     """
     size = max(UNIT_BYTES, sum(shard.bytes for shard in shards) // MOST_UNITS)
     pieces = [piece for shard in shards for piece in _pieces(shard, size, whole)]
     packs = _packed(pieces, len(shards) // LEAST_UNITS)
-    return [Unit(number, tuple(pack)) for number, pack in enumerate(packs)]
+    return [Unit(number, tuple(pack)) for number, pack in enumerate(packs, first)]
 
 
 def _pieces(shard: Shard, size: int, whole: bool) -> Iterator[Piece]:

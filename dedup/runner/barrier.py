@@ -7,6 +7,7 @@ the tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from dedup.io.files import save_array
 from dedup.plan import bands_of
 from dedup.recipe import Step
 from dedup.runner.budget import Budget
-from dedup.runner.scanned import Scanned
+from dedup.runner.scanned import Scanned, Standing
 from dedup.runner.task import Task, key_of
 
 EXACT, NEAR = 0, 1
@@ -38,6 +39,10 @@ class Drops(NamedTuple):
     similarity: npt.NDArray[np.float64]
     kind: npt.NDArray[np.int8]
     verified: npt.NDArray[np.bool_]
+
+    def counted_from(self, first: int) -> Drops:
+        """With documents and twins numbered from `first`, so that those before it are negative."""
+        return self._replace(documents=self.documents - first, twins=self.twins - first)
 
     def between(self, low: int, high: int) -> Drops:
         """Rows low to high - 1."""
@@ -59,28 +64,32 @@ def run_barriers(
     folder: Path,
     barriers: Sequence[Step],
     scanned: Scanned,
+    standing: Standing,
     source: read.Source,
     budget: Budget,
     warn: Callable[[str], None],
 ) -> tuple[Drops, list[dict[str, Any]]]:
-    """Every duplicate that some adjacent barriers find, and what each near barrier counted."""
+    """Every duplicate that some adjacent barriers find, and what each near barrier counted.
+
+    scanned   references, if any, and then the input
+    """
     total = scanned.bases[-1]
     gone = np.zeros(total, np.bool_)
     found: list[tuple[Drops, bool]] = []  # and whether its groups are of equal texts
     notes: list[dict[str, Any]] = []
-    key = key_of(scanned.keys)
+    key = key_of(scanned.keys, asdict(standing))
     grouped = False  # whether equal texts are: then no two are left
     for n, step in enumerate(barriers):
         key = key_of(key, step.kind, step.settings)
         here = folder / f"barrier-{n}"
         by_text = not step.settings.get("on")
         if not (by_text and grouped):
-            drops = _group(run, here, key, n, step, scanned, gone, budget)
+            drops = _group(run, here, key, n, step, scanned, standing, gone, budget)
             found.append((drops, by_text))
             gone[drops.documents] = True
             grouped = grouped or by_text
         if step.kind == "near":
-            drops, note = _near(run, here, key, n, step, scanned, gone, source, budget)
+            drops, note = _near(run, here, key, n, step, scanned, standing, gone, source, budget)
             if note["skipped"]:
                 warn(
                     f"{step.label}: {note['skipped']:,} pairs of {note['capped_buckets']} large buckets "
@@ -106,6 +115,7 @@ def _group(
     n: int,
     step: Step,
     scanned: Scanned,
+    standing: Standing,
     gone: npt.NDArray[np.bool_],
     budget: Budget,
 ) -> Drops:
@@ -125,6 +135,7 @@ def _group(
                 "gone": path,
                 "partition": p,
                 "bits": bits,
+                "standing": standing,
             },
         )
         for p in range(1 << bits)
@@ -143,6 +154,7 @@ def _near(
     n: int,
     step: Step,
     scanned: Scanned,
+    standing: Standing,
     gone: npt.NDArray[np.bool_],
     source: read.Source,
     budget: Budget,
@@ -156,7 +168,7 @@ def _near(
             "dedup.runner.match:find_edges",
             str(folder / f"edges-{p:05}"),
             key_of(key, "edges", p, bits),
-            {**where, "step": step, "gone": path, "partition": p, "bits": bits},
+            {**where, "step": step, "gone": path, "partition": p, "bits": bits, "references": standing.references},
         )
         for p in range(1 << bits)
     ]
@@ -179,7 +191,15 @@ def _near(
             "dedup.runner.match:represent",
             str(folder / f"represent-{g:05}"),
             key_of(key, "represent", g, budget.group_shingles),
-            {**where, "joined": joined, "fetched": fetched, "group": g, "barrier": n, "step": step},
+            {
+                **where,
+                "joined": joined,
+                "fetched": fetched,
+                "group": g,
+                "barrier": n,
+                "step": step,
+                "standing": standing,
+            },
         )
         for g in range(counts["groups"])
     ]

@@ -7,6 +7,7 @@ stays under work/ until the end, under a key, so that the same command continues
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib.metadata
 import os
@@ -27,10 +28,11 @@ from dedup import recipe as recipes
 from dedup.errors import DropLimitError, InputChangedError, RunError, UserError
 from dedup.io import files, lease, named, place, shards, units
 from dedup.io.place import Place, Remote
-from dedup.plan import Plan, make_plan
+from dedup.plan import Plan, make_plan, reference_stages
 from dedup.recipe import Recipe
 from dedup.runner import barrier, budget, progress, publish, scan, scanned, tables, write
 from dedup.runner.local import Executor, Local, Serial, fault_line, own_peak_rss_bytes
+from dedup.runner.references import exit_code, summarize_references, write_rejected
 from dedup.runner.result import Result
 from dedup.runner.task import Task, key_of
 from dedup.stages import user_module
@@ -44,6 +46,7 @@ def run(
     input: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
+    against: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     changes: Sequence[str] = (),
     memory: int | str | None = None,
     workers: int | None = None,
@@ -57,6 +60,7 @@ def run(
     """Run a recipe (a path or a dict) and return its result; the output is as design section 5 lists it.
 
     input, output   instead of the recipe's
+    against         what to compare with, instead of the recipe's; neither changed nor written
     changes         "key=value" as for --set
     memory          bytes, or text such as "8G": what driver and workers may hold together
     workers         processes; 0: one a core
@@ -71,12 +75,13 @@ def run(
         raise UserError(f"limit is {limit}; it is at least 1 document a shard")
     how: dict[str, Any] = {"memory": memory, "workers": workers, "executor": executor, "address": address}
     how["work"] = None if work is None else os.fspath(work)
-    loaded = recipes.load(recipe, input=input, output=output, changes=changes, **how)
+    loaded = recipes.load(recipe, input=input, output=output, against=against, changes=changes, **how)
     if address is not None and loaded.executor != "ray":
         raise UserError(f'address is {address!r}, and the executor is {loaded.executor}; an address is for "ray"')
     working = place.work_folder(loaded.output, loaded.work)
     folder = place.at(loaded.output, scratch=working)
-    plan = make_plan(loaded, shards.discover(loaded.input))
+    found = shards.discover(loaded.input)
+    plan = make_plan(loaded, found, shards.discover_against(loaded.against, found))
     _check_inputs_outside(plan, folder)
     _check_output(folder, plan.recipe)
     try:
@@ -118,7 +123,7 @@ def _check_output(folder: Place, recipe: Recipe) -> None:
 
 def _check_inputs_outside(plan: Plan, folder: Place) -> None:
     inside = place.absolute(str(folder)) + "/"
-    for shard in plan.shards:
+    for shard in plan.every_shard:
         if shard.path.startswith(inside):
             raise UserError(f"{shard.path} lies in the output folder {folder}; write somewhere else")
 
@@ -145,9 +150,10 @@ class _Run:
         self.environment = key_of(self.code, plan.files)
         self.begun = time.monotonic()
         self.cpu_begun = _cpu_seconds()
-        self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.shards])
+        self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.every_shard])
         self.units = units.cut(plan.shards, whole=limit is not None)
-        self.workers = _workers(plan, len(self.units))
+        self.against = units.cut(plan.against, len(self.units), whole=limit is not None)
+        self.workers = _workers(plan, len(self.units) + len(self.against))
         self.memory = plan.recipe.memory or int(memories.given() * memories.SHARE)
         self.notes: list[dict[str, Any]] = []
         self.counts: dict[str, list[dict[str, Any]]] = {}  # of every finished task, by part of the run
@@ -170,6 +176,7 @@ class _Run:
         finally:
             self.executor.close()
         summary |= {
+            "exit_code": max(summary["exit_code"], exit_code(self.plan, summary)),
             "seconds": time.monotonic() - self.begun,
             "cpu_seconds": _cpu_seconds() - self.cpu_begun + self._cpu_seconds_elsewhere(),
             "cpu_seconds_by_part": tables.cpu_by_part(self.plan.recipe, self.counts),
@@ -232,7 +239,7 @@ class _Run:
         # The recipe first: it tells the next attempt that what else lies here is a run's.
         tables.write_recipe(self.folder / "recipe.toml", tomli_w.dumps(self.plan.recipe.as_dict()))
         self.work.mkdir(parents=True, exist_ok=True)
-        tables.write_manifest(self.folder / "manifest.parquet", self.plan.shards)
+        tables.write_manifest(self.folder / "manifest.parquet", self.plan.every_shard)
         if changed:
             more = f" (and {len(changed) - 1:,} more)" if len(changed) > 1 else ""
             raise InputChangedError(
@@ -250,7 +257,7 @@ class _Run:
             return []
         if before != self.plan.recipe.identity():
             return []
-        return tables.changed_files(self.folder / "manifest.parquet", self.plan.shards)
+        return tables.changed_files(self.folder / "manifest.parquet", self.plan.every_shard)
 
     def _tasks(self, name: str, tasks: Sequence[Task], size: int = 0) -> list[dict[str, Any]]:
         with self.show.part(name, len(tasks), size) as advance:
@@ -273,11 +280,13 @@ class _Run:
     def _passes(self) -> dict[str, Any]:
         recipe, plan = self.plan.recipe, self.plan
         drops: list[barrier.Drops] = []
-        parts = self.units
+        parts, theirs = self.units, self.against
         earlier: list[scan.Earlier | None] = [None] * len(parts)
+        before: list[scan.Earlier | None] = [None] * len(theirs)
         key = self.environment
         scans: list[dict[str, Any]] = []  # counts of all passes
         counts: list[dict[str, Any]] = []  # of the first
+        told: dict[str, Any] = {}  # of references
         for number, one in enumerate(plan.passes):
             if number and not one.stages and not one.barriers:
                 break  # nothing follows the last barrier: its scan is the last
@@ -301,37 +310,40 @@ class _Run:
                 plan.source.id,
                 {k: str(v) for k, v in plan.source.more.items()},
             )
-            tasks = [
-                Task(
-                    "dedup.runner.scan:scan_unit",
-                    str(here / f"scan-{unit.number:05}"),
-                    key_of(key, unit.number, unit.fingerprint),
-                    {"unit": unit, "work": done, "earlier": before},
-                )
-                for unit, before in zip(parts, earlier, strict=True)
-            ]
+            reading = dataclasses.replace(done, stages=reference_stages(plan, one.stages), is_reference=True)
+            tasks = _scan_tasks(here, key, theirs, before, reading) + _scan_tasks(here, key, parts, earlier, done)
             found_counts = self._tasks(f"scan {number}" if len(plan.passes) > 1 else "scan", tasks, _bytes(plan))
-            left, found_counts = scanned.of_units(
-                parts, found_counts, [task.folder for task in tasks], [task.key for task in tasks]
-            )
-            parts = [one.unit for one in left.scans]
+            references, their_counts = scanned.of_tasks(theirs, found_counts[: len(theirs)], tasks[: len(theirs)])
+            left, found_counts = scanned.of_tasks(parts, found_counts[len(theirs) :], tasks[len(theirs) :])
+            parts, theirs = ([one.unit for one in some.scans] for some in (left, references))
             scans += found_counts
             counts = counts or found_counts
+            told = told or summarize_references(plan, their_counts)
             self._check_drop_limit(left)
             if one.barriers:
+                standing = scanned.standing(references, left)
+                every = scanned.together(references, left)
                 found, notes = barrier.run_barriers(
-                    self._tasks, here, one.barriers, left, plan.source, self._budget(left.bases[-1]), self.show.warn
+                    self._tasks,
+                    here,
+                    one.barriers,
+                    every,
+                    standing,
+                    plan.source,
+                    self._budget(every.bases[-1]),
+                    self.show.warn,
                 )
-                drops.append(found)
+                drops.append(found.counted_from(standing.references))
                 self.notes += notes
                 earlier = self._earlier(here, left, drops)
+                before = self._earlier(here, references, [])
                 # What barriers drop depends on every shard: so does whatever a later pass makes of it.
-                key = key_of(key, left.keys)
+                key = key_of(key, every.keys, standing.places)
         named.check_unchanged(plan.files)
-        return self._publish(left, drops, counts, scans)
+        return self._publish(left, references, drops, counts, scans) | told
 
     def _earlier(self, here: Path, left: scanned.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:
-        gone = np.sort(np.concatenate([d.documents for d in drops]))
+        gone = np.sort(np.concatenate([np.zeros(0, np.int64), *(d.documents for d in drops)]))
         given: list[scan.Earlier | None] = []
         for one, base, until in left.spans():
             path = here / f"gone-{one.unit.number:05}.npy"
@@ -355,6 +367,7 @@ class _Run:
     def _publish(
         self,
         left: scanned.Scanned,
+        references: scanned.Scanned,
         drops: list[barrier.Drops],
         counts: list[dict[str, Any]],
         scans: list[dict[str, Any]],
@@ -362,10 +375,13 @@ class _Run:
         plan = self.plan
         outputs = {shard.number: self._outputs(shard) for shard in plan.shards}
         _remove_strangers(self.folder, outputs.values())
-        duplicates = tables.write_duplicates(self.folder, self.work / "duplicates", left, drops)
+        duplicates = tables.write_duplicates(
+            self.folder, self.work / "duplicates", left, scanned.before_zero(references), drops
+        )
         how = write.How(plan.source, plan.measures, self.limit)
         key = key_of(self.key, left.keys)
         written = publish.write_all(self._tasks, self.work / "write", key, left, duplicates, how, outputs, _bytes(plan))
+        write_rejected(self.folder / "report", references)
         reasons = tables.write_documents(self.folder / "report", left, duplicates, drops, plan.measures)
         return tables.summarize(plan, counts, written, reasons, self.notes, tables.seen_by_steps(scans))
 
@@ -391,15 +407,29 @@ def _published(folder: Place) -> int:
     return sum(len(place.files_below(folder / name)) for name in ("documents", "dropped", "rejected"))
 
 
+def _scan_tasks(
+    folder: Path, key: str, parts: Sequence[units.Unit], earlier: Sequence[scan.Earlier | None], done: scan.Work
+) -> list[Task]:
+    return [
+        Task(
+            "dedup.runner.scan:scan_unit",
+            str(folder / f"scan-{unit.number:05}"),
+            key_of(key, unit.number, unit.fingerprint, done.is_reference, [(s.use, s.settings) for s in done.stages]),
+            {"unit": unit, "work": done, "earlier": before},
+        )
+        for unit, before in zip(parts, earlier, strict=True)
+    ]
+
+
 def _bytes(plan: Plan) -> int:
-    return sum(shard.bytes for shard in plan.shards)
+    return sum(shard.bytes for shard in plan.every_shard)
 
 
 def _workers(plan: Plan, tasks: int) -> int:
     """As many as asked for; else one a core, each with enough input to be worth its start-up."""
     if plan.recipe.executor == "serial":
         return 1
-    worth_it = sum(shard.bytes for shard in plan.shards) // WORKER_BYTES
+    worth_it = _bytes(plan) // WORKER_BYTES
     return plan.recipe.workers or max(1, min(os.cpu_count() or 1, worth_it, tasks))
 
 

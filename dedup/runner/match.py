@@ -28,7 +28,7 @@ from dedup.near import match
 from dedup.near import signature as signing
 from dedup.plan import bands_of
 from dedup.recipe import Step
-from dedup.runner.scanned import Changes, Scan, rows_table
+from dedup.runner.scanned import Changes, Scan, Standing, rows_table
 from dedup.runner.task import Progress
 
 FETCH_SEGMENT = 2 << 20  # shingles written as one segment
@@ -47,8 +47,9 @@ def group_exact(
     gone: str | None,
     partition: int,
     bits: int,
+    standing: Standing,
 ) -> dict[str, Any]:
-    """Exact groups of one partition: members.npy, int64[m, 2] of (document, the group's first).
+    """Exact groups of one partition: members.npy, int64[m, 2] of (document, the group's first); no references.
 
     gone   .npy of documents that an earlier barrier of the same run of barriers dropped, as bool over all
     """
@@ -63,10 +64,12 @@ def group_exact(
         alive = ~np.load(gone, mmap_mode="r")[documents.astype(np.int64)]
         high, low, order, tie, documents = (column[alive] for column in (high, low, order, tie, documents))
     ranks = {"first": [], "last": [~documents]}.get(keep, [order, tie])
-    members, firsts = exact.group_firsts(high, low, ranks, documents.astype(np.int64))
-    save_array(folder / "members.npy", np.stack([members, firsts], axis=1))
+    numbers = documents.astype(np.int64)
+    members, firsts = exact.group_firsts(high, low, [*standing.ranks(numbers), *ranks], numbers)
+    own = members >= standing.references
+    save_array(folder / "members.npy", np.stack([members[own], firsts[own]], axis=1))
     progress(len(documents), 0)
-    return {"members": len(members)}
+    return {"members": int(own.sum())}
 
 
 def find_edges(
@@ -79,6 +82,7 @@ def find_edges(
     gone: str,
     partition: int,
     bits: int,
+    references: int,
 ) -> dict[str, Any]:
     """Edges among the documents of one partition of band keys."""
     settings, bands = bands_of(step)
@@ -99,6 +103,7 @@ def find_edges(
             bands,
             step.settings["threshold"],
             tally,
+            references,
         ):
             files.add(edges)
     progress(0, 0)
@@ -331,6 +336,7 @@ def represent(
     group: int,
     barrier: int,
     step: Step,
+    standing: Standing,
 ) -> dict[str, Any]:
     """Decide one group of components: dropped.npy int64[m, 2] of (document, kept twin), similarity.npy."""
     documents = np.zeros(0, np.int64)
@@ -338,7 +344,7 @@ def represent(
         documents = np.union1d(documents, part.pairs.ravel().astype(np.int64))
     found = match.decide(
         documents,
-        _ranks(documents, scans, bases, barrier, step.settings["keep"]),
+        [*standing.ranks(documents), *_ranks(documents, scans, bases, barrier, step.settings["keep"])],
         _edges_of(Path(joined), group),
         _shingle_counts(documents, scans, bases),
         _Fetched(fetched, group, documents) if step.settings["verify"] == "exact" else None,
@@ -406,7 +412,7 @@ class _Fetched:
 
 
 def _ranks(documents: Int64s, scans: list[str], bases: list[int], barrier: int, keep: str) -> list[Any]:
-    """What orders documents before their number: the policy's key, then the content hash."""
+    """What orders documents of equal standing before their number: the policy's key, then the content hash."""
     if keep == "first":
         return []
     if keep == "last":

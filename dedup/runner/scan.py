@@ -62,7 +62,7 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Work:
-    """What a scan does, the same for every unit."""
+    """What a scan does, the same for every unit of the input, or of what this is compared with (`is_reference`)."""
 
     stages: tuple[Step, ...]
     barriers: tuple[Step, ...]
@@ -72,6 +72,7 @@ class Work:
     measure_all: bool
     limit: int | None
     folder: str  # of the recipe
+    is_reference: bool = False
 
 
 def scan_unit(folder: Path, progress: Progress, *, unit: Unit, work: Work, earlier: Earlier | None) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def _scan(
 ) -> dict[str, Any]:
     before = _Before(earlier) if earlier is not None else None
     counts: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {name: [0] * len(unit.pieces) for name in OF_PIECES}
-    steps = Steps(work.stages, work.folder, work.measure_all)
+    steps = Steps(work.stages, work.folder, work.measure_all, keep_all=work.is_reference)
     first = 0
     reasons: Counter[str] = Counter()
     with contextlib.closing(_Sinks(folder, work)) as sinks:
@@ -235,7 +236,8 @@ class _Sinks:
         columns["_key_high"], columns["_key_low"] = pa.array(keys[:, 0]), pa.array(keys[:, 1])
         columns["_bytes"] = pc.cast(pc.fill_null(pc.binary_length(texts), 0), pa.int64())
         for n, step in enumerate(self._work.barriers):
-            order = exact.order_keys(step.settings["keep"], texts, batch)
+            # References come before all others, whatever is kept: they may not even have the column.
+            order = None if self._work.is_reference else exact.order_keys(step.settings["keep"], texts, batch)
             ranks = np.zeros(batch.num_rows, np.uint64) if order is None else order
             columns[f"_order_{n}"] = pa.array(ranks)
             self._add_exact(n, step, done, keys[places], ranks[places], first)

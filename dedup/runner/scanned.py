@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedup import buffers
-from dedup.buffers import Int64s
+from dedup.buffers import Int64s, UInt64s
 from dedup.io import read
 from dedup.io.units import Piece, Unit
+from dedup.runner.task import Task
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,59 @@ class Scanned(NamedTuple):
         yield from zip(self.scans, self.bases, self.bases[1:], strict=False)
 
 
-def of_units(
-    units: Sequence[Unit], counts: Sequence[dict[str, Any]], folders: Sequence[str], keys: Sequence[str]
+def together(references: Scanned, own: Scanned) -> Scanned:
+    """References first, then the input, numbered from 0."""
+    first = references.bases[-1]
+    bases = [*references.bases, *(first + base for base in own.bases[1:])]
+    return Scanned([*references.scans, *own.scans], [*references.keys, *own.keys], bases)
+
+
+def before_zero(references: Scanned) -> Scanned:
+    """References with the numbers before those of the input, which then count from 0: -1 is the last."""
+    return references._replace(bases=[base - references.bases[-1] for base in references.bases])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What comes before `keep`: references stay, in their order, then the copy in the input of the highest priority.
+
+    references   documents below it are such
+    firsts       the documents with which stretches of one priority begin; none where all have the same
+    places       of each stretch, 0 for the highest priority
+    """
+
+    references: int = 0
+    firsts: tuple[int, ...] = ()
+    places: tuple[int, ...] = ()
+
+    def ranks(self, documents: Int64s) -> list[UInt64s]:
+        """What orders documents first: nothing or one key."""
+        if not self.references and not self.firsts:
+            return []
+        own = np.full(len(documents), self.references)
+        if self.firsts:
+            stretch = np.searchsorted(np.array(self.firsts, np.int64), documents, "right") - 1
+            own += np.array(self.places, np.int64)[np.maximum(stretch, 0)]
+        return [np.where(documents < self.references, documents, own).astype(np.uint64)]
+
+
+def standing(references: Scanned, own: Scanned) -> Standing:
+    """Of the documents of both together."""
+    first = references.bases[-1]
+    stretches: list[tuple[int, int]] = []
+    for scan, base, _ in own.spans():
+        for piece, begin, count, _ in scan.pieces():
+            if count and (not stretches or stretches[-1][1] != piece.shard.priority):
+                stretches.append((first + base + begin, piece.shard.priority))
+    order = sorted({priority for _, priority in stretches}, reverse=True)
+    if len(order) < 2:
+        return Standing(first)
+    firsts, priorities = zip(*stretches, strict=True)
+    return Standing(first, firsts, tuple(order.index(priority) for priority in priorities))
+
+
+def of_tasks(
+    units: Sequence[Unit], counts: Sequence[dict[str, Any]], tasks: Sequence[Task]
 ) -> tuple[Scanned, list[dict[str, Any]]]:
     """What the scans of all units left, and their counts; without those behind a fault that ended their shard."""
     scans: list[Scan] = []
@@ -105,7 +157,7 @@ def of_units(
     rows: dict[int, int] = {}  # of a shard, so far
     decoded: dict[int, int] = {}  # bytes
     ended: set[int] = set()
-    for unit, count, folder, key in zip(units, counts, folders, keys, strict=True):
+    for unit, count, task in zip(units, counts, tasks, strict=True):
         numbers = [piece.shard.number for piece in unit.pieces]
         if ended.intersection(numbers):
             continue  # of a piece: whole shards come once
@@ -115,8 +167,8 @@ def of_units(
             for piece in unit.pieces
         )
         rejected = tuple(count["piece_rejected"])
-        scans.append(Scan(unit, folder, tuple(count["piece_documents"]), before, rejected, offsets))
-        kept_keys.append(key)
+        scans.append(Scan(unit, task.folder, tuple(count["piece_documents"]), before, rejected, offsets))
+        kept_keys.append(task.key)
         kept_counts.append(count)
         for number, passed, size in zip(numbers, count["piece_rows"], count["piece_bytes"], strict=True):
             rows[number] = rows.get(number, 0) + passed

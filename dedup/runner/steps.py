@@ -41,9 +41,10 @@ class Steps:
              "cpu_seconds": of this process}
     """
 
-    def __init__(self, steps: Sequence[Step], folder: str, measure_all: bool) -> None:
+    def __init__(self, steps: Sequence[Step], folder: str, measure_all: bool, *, keep_all: bool = False) -> None:
+        """keep_all: what a step says of dropping is forgotten."""
         self._steps = [(step, find(step, folder)) for step in steps]
-        self._measure_all = measure_all
+        self._measure_all, self._keep_all = measure_all or keep_all, keep_all
         self.counts: list[dict[str, Any]] = [
             {"step": step.number, "rows": 0, "bytes": 0, "cpu_seconds": 0.0} for step in steps
         ]
@@ -61,6 +62,8 @@ class Steps:
             if not self._measure_all:
                 batch = aside.take_dropped(batch)
             counts["cpu_seconds"] += time.process_time() - begun
+        if self._keep_all:
+            batch = drop.set_column(batch, drop.REASON, pa.nulls(batch.num_rows, pa.string()))
         return aside.lay_back(batch)
 
 

@@ -54,10 +54,10 @@ def write_json(path: Place, data: dict[str, Any]) -> None:
 
 
 def write_manifest(path: Place, shards: Sequence[Shard]) -> None:
-    """manifest.parquet: the input files in their order."""
-    names = ("number", "name", "path", "bytes", "mtime_ns", "format", "codec", "tag")
-    numbers = ("number", "bytes", "mtime_ns")
-    schema = pa.schema([(n, pa.int64() if n in numbers else pa.string()) for n in names])
+    """manifest.parquet: the files that are read, in their order."""
+    numbers = ("number", "bytes", "mtime_ns", "priority")
+    names = ("number", "name", "path", "bytes", "mtime_ns", "format", "codec", "tag", "role", "input", "priority")
+    schema = pa.schema([(name, pa.int64() if name in numbers else pa.string()) for name in names])
     table = pa.table({name: [getattr(shard, name) for shard in shards] for name in names}, schema=schema)
     with replacing(path) as temporary:
         writer = parquet.RowWriter(temporary, schema)
@@ -97,10 +97,15 @@ def _counted(reasons: Any) -> dict[str, int]:
     return {item["values"]: item["counts"] for item in counted if item["values"] is not None}
 
 
-def write_duplicates(output: Place, folder: Path, scanned: Scanned, drops: Sequence[Drops]) -> list[str]:
-    """duplicates.parquet, and the same rows a unit for the tasks that write its shards; the paths of these."""
+def write_duplicates(
+    output: Place, folder: Path, scanned: Scanned, references: Scanned, drops: Sequence[Drops]
+) -> list[str]:
+    """duplicates.parquet, and the same rows a unit for the tasks that write its shards; the paths of these.
+
+    references   numbered before zero
+    """
     merged = _merged(drops)
-    ids, numbers = _names(scanned, np.unique(merged.twins))
+    ids, numbers = _names([*references.spans(), *scanned.spans()], np.unique(merged.twins))
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with replacing(output / "duplicates.parquet") as temporary:
@@ -125,11 +130,11 @@ def _merged(drops: Sequence[Drops]) -> Drops:
     return Drops(*columns).sorted()
 
 
-def _names(scanned: Scanned, twins: Any) -> tuple[Any, Any]:
+def _names(spans: Sequence[tuple[Scan, int, int]], twins: Any) -> tuple[Any, Any]:
     """((document, id) of every kept twin, their doc_ids)."""
     ids = [pa.array([], pa.large_string())]
     numbers = [np.zeros(0, np.int64)]
-    for scan, base, until in scanned.spans():
+    for scan, base, until in spans:
         low, high = np.searchsorted(twins, [base, until])
         if low < high:
             some, rows = twins[low:high] - base, scan.table()

@@ -259,7 +259,7 @@ def _is_readable(shard: Shard, source: read.Source) -> bool:
 def write_rejected(scans: Sequence[Scan], path: Place, shard: Shard) -> None:
     """Write what was rejected of a shard; no file where nothing was."""
     tables = [
-        _rejected(open_table(Path(scan.folder, "rejected.arrow")), place, before, scan.offsets[place], shard)
+        rejected_rows(open_table(Path(scan.folder, "rejected.arrow")), place, before, scan.offsets[place], shard)
         for scan in scans
         for place, (piece, _, _, before) in enumerate(scan.pieces())
         if piece.shard.number == shard.number
@@ -274,7 +274,7 @@ def write_rejected(scans: Sequence[Scan], path: Place, shard: Shard) -> None:
         writer.close()
 
 
-def _rejected(table: pa.Table, place: int, before: int, offset: int, shard: Shard) -> pa.Table:
+def rejected_rows(table: pa.Table, place: int, before: int, offset: int, shard: Shard) -> pa.Table:
     """Rows of rejected/ from one piece, the one at `place` of its unit."""
     table = table.filter(pc.field("piece") == place)
     columns = {
