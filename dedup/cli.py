@@ -61,6 +61,7 @@ def _run_options(command: Command) -> Command:
     """The options that every command that runs something takes."""
     command = _against(command)
     options = [
+        click.option("--index", type=click.Path(), help="Folder of what earlier runs kept; compared with, added to."),
         click.option("-o", "--output", type=click.Path(), help="Folder or URL to write to."),
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step."
@@ -169,9 +170,15 @@ def _run(recipe: Any, inputs: Any, output: str | None, options: dict[str, Any]) 
 @click.argument("recipe", type=click.Path())
 @_inputs
 @_against
+@click.option("--index", type=click.Path(), help="Folder of what earlier runs kept.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step.")
 def plan(
-    recipe: str, inputs: tuple[str, ...], more: tuple[str, ...], against: tuple[str, ...], changes: tuple[str, ...]
+    recipe: str,
+    inputs: tuple[str, ...],
+    more: tuple[str, ...],
+    against: tuple[str, ...],
+    index: str | None,
+    changes: tuple[str, ...],
 ) -> None:
     """Show what a recipe would do, without reading the data.
 
@@ -182,7 +189,8 @@ def plan(
     from dedup.recipe import load
 
     given = [*inputs, *more]
-    loaded = load(recipe, input=given or None, against=list(against) or None, changes=changes, fill_output=True)
+    how: dict[str, Any] = {"against": list(against) or None, "index": index, "changes": changes}
+    loaded = load(recipe, input=given or None, fill_output=True, **how)
     try:
         found = shards.discover(loaded.input)
         references = shards.discover_against(loaded.against, found)
@@ -190,7 +198,12 @@ def plan(
         if given or against:
             raise
         found, references = [], []  # the recipe's own input may be on another machine
-    click.echo(describe(make_plan(loaded, found, references)))
+    planned = make_plan(loaded, found, references)
+    click.echo(describe(planned))
+    if loaded.index is not None:
+        from dedup.runner.indexing import describe_index
+
+        click.echo("\n".join(describe_index(planned)))
 
 
 @cli.command()
@@ -206,6 +219,56 @@ def why(output: str, document_id: str, as_json: bool) -> None:
 
     for life in lives(output, document_id):
         click.echo(json.dumps(life, ensure_ascii=False, default=str) if as_json else tell(life))
+
+
+@cli.group()
+def index() -> None:
+    """Look at an index, or change it.
+
+    \b
+    Examples:
+      dedup index info out/index
+      dedup index merge out/index
+      dedup index remove-source out/index data/withdrawn
+    """
+
+
+@index.command()
+@click.argument("folder", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="The catalogue as JSON.")
+def info(folder: str, as_json: bool) -> None:
+    """Tell generations, documents, settings and source files.
+
+    Example: dedup index info out/index
+    """
+    from dedup.runner.indexing import tell
+
+    click.echo(tell(folder, as_json=as_json))
+
+
+@index.command()
+@click.argument("folder", type=click.Path())
+def merge(folder: str) -> None:
+    """Put all generations into one folder: as much to read, in fewer pieces.
+
+    Example: dedup index merge out/index
+    """
+    from dedup.runner import indexing
+
+    indexing.merge(folder)
+
+
+@index.command("remove-source")
+@click.argument("folder", type=click.Path())
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+def remove_source(folder: str, sources: tuple[str, ...]) -> None:
+    """Forget the documents of some files or folders, which later runs then keep again.
+
+    Example: dedup index remove-source out/index data/withdrawn
+    """
+    from dedup.runner import indexing
+
+    click.echo(f"{indexing.remove_source(folder, sources):,} documents are forgotten")
 
 
 @cli.command()

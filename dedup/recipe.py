@@ -71,6 +71,8 @@ class Recipe:
     measure_all: bool = False
     seed: int = 1
     against: tuple[str, ...] = ()  # compared with, neither changed nor written
+    index: str | None = None  # folder of what runs before this one kept; this one adds to it
+    index_texts: bool = False  # keep texts there, instead of where they lie
     folder: str = field(default=".", compare=False)  # where the recipe lies: user modules are looked for there
 
     def as_dict(self) -> dict[str, Any]:
@@ -179,6 +181,8 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
     for item in dataclasses.fields(Recipe):
         if item.name in values:
             _check_type(item.name, values[item.name])
+    if place.is_url(values.get("index", "")):
+        raise RecipeError(f"index is {values['index']!r}; its files are memory-mapped, so it is a local folder")
     if values.get("memory") is not None:
         values["memory"] = memory.parse(values["memory"])
     values["step"] = _with_shared_keep(tuple(_step(number, step) for number, step in enumerate(steps)))
@@ -228,6 +232,7 @@ def _written(inputs: tuple[Input, ...]) -> list[Any]:
 
 _TYPES: dict[str, tuple[type, str]] = {
     "output": (str, "a folder"), "text": (str, "a column"), "id": (str, "a column"), "workers": (int, "0 or more"),
+    "index": (str, "a folder"), "index_texts": (bool, "true or false"),
     "executor": (str, "serial, local or ray"), "address": (str, "host:port of a Ray cluster"),
     "work": (str, "a folder"),
     "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),

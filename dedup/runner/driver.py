@@ -30,7 +30,7 @@ from dedup.io import files, lease, named, place, shards, units
 from dedup.io.place import Place, Remote
 from dedup.plan import Plan, make_plan, reference_stages
 from dedup.recipe import Recipe
-from dedup.runner import barrier, budget, progress, publish, scan, scanned, tables, write
+from dedup.runner import barrier, budget, indexing, progress, publish, scan, scanned, tables, write
 from dedup.runner.local import Executor, Local, Serial, fault_line, own_peak_rss_bytes
 from dedup.runner.references import exit_code, summarize_references, write_rejected
 from dedup.runner.result import Result
@@ -47,6 +47,7 @@ def run(
     output: str | os.PathLike[str] | None = None,
     *,
     against: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    index: str | os.PathLike[str] | None = None,
     changes: Sequence[str] = (),
     memory: int | str | None = None,
     workers: int | None = None,
@@ -61,6 +62,7 @@ def run(
 
     input, output   instead of the recipe's
     against         what to compare with, instead of the recipe's; neither changed nor written
+    index           folder of what earlier runs kept, which this one is compared with and adds to
     changes         "key=value" as for --set
     memory          bytes, or text such as "8G": what driver and workers may hold together
     workers         processes; 0: one a core
@@ -75,6 +77,7 @@ def run(
         raise UserError(f"limit is {limit}; it is at least 1 document a shard")
     how: dict[str, Any] = {"memory": memory, "workers": workers, "executor": executor, "address": address}
     how["work"] = None if work is None else os.fspath(work)
+    how["index"] = None if index is None else os.fspath(index)
     loaded = recipes.load(recipe, input=input, output=output, against=against, changes=changes, **how)
     if address is not None and loaded.executor != "ray":
         raise UserError(f'address is {address!r}, and the executor is {loaded.executor}; an address is for "ray"')
@@ -85,7 +88,7 @@ def run(
     _check_inputs_outside(plan, folder)
     _check_output(folder, plan.recipe)
     try:
-        with _locked(folder, working) as (lock, check_lock):
+        with indexing.held(plan), _locked(folder, working) as (lock, check_lock):
             _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
             return _Run(plan, folder, working, limit, keep_work, quiet, lock, check_lock).run()
     except OSError as error:
@@ -151,6 +154,9 @@ class _Run:
         self.begun = time.monotonic()
         self.cpu_begun = _cpu_seconds()
         self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.every_shard])
+        self.index = indexing.Index(plan, limit) if plan.recipe.index is not None else None
+        if self.index is not None:
+            self.key = key_of(self.key, self.index.state)
         self.units = units.cut(plan.shards, whole=limit is not None)
         self.against = units.cut(plan.against, len(self.units), whole=limit is not None)
         self.workers = _workers(plan, len(self.units) + len(self.against))
@@ -160,7 +166,7 @@ class _Run:
         self.executor: Executor = Serial()
 
     def run(self) -> Result:
-        if self._is_finished():
+        if self._is_finished() and (self.index is None or self.index.is_done):
             self._remove_work()  # all but this was done when it was killed
             return Result(self.folder)
         self.executor = self._make_executor()  # first: where no Ray answers, nothing is changed
@@ -287,6 +293,7 @@ class _Run:
         scans: list[dict[str, Any]] = []  # counts of all passes
         counts: list[dict[str, Any]] = []  # of the first
         told: dict[str, Any] = {}  # of references
+        survived = None
         for number, one in enumerate(plan.passes):
             if number and not one.stages and not one.barriers:
                 break  # nothing follows the last barrier: its scan is the last
@@ -320,9 +327,14 @@ class _Run:
             counts = counts or found_counts
             told = told or summarize_references(plan, their_counts)
             self._check_drop_limit(left)
+            if not drops:
+                compared = references
             if one.barriers:
-                standing = scanned.standing(references, left)
-                every = scanned.together(references, left)
+                old = references
+                if self.index is not None and self.index.takes_part(number):
+                    old = scanned.together(self.index.look_up(self._tasks, here / "index", left), references)
+                standing = scanned.standing(old, left)
+                every = scanned.together(old, left)
                 found, notes = barrier.run_barriers(
                     self._tasks,
                     here,
@@ -334,13 +346,19 @@ class _Run:
                     self.show.warn,
                 )
                 drops.append(found.counted_from(standing.references))
+                compared = old
+                if self.index is not None and self.index.takes_part(number):
+                    survived = left
                 self.notes += notes
                 earlier = self._earlier(here, left, drops)
                 before = self._earlier(here, references, [])
                 # What barriers drop depends on every shard: so does whatever a later pass makes of it.
                 key = key_of(key, every.keys, standing.places)
         named.check_unchanged(plan.files)
-        return self._publish(left, references, drops, counts, scans) | told
+        summary = self._publish(left, compared, drops, counts, scans) | told
+        if self.index is not None and survived is not None:
+            summary |= self.index.add(self._tasks, self.work / "index", survived, drops, self.show.warn)
+        return summary
 
     def _earlier(self, here: Path, left: scanned.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:
         gone = np.sort(np.concatenate([np.zeros(0, np.int64), *(d.documents for d in drops)]))

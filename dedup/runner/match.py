@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dedup import buffers, exact
+from dedup import exact
 from dedup.buffers import Int64s
 from dedup.io import read
 from dedup.io.exchange import read_partition
@@ -28,7 +28,7 @@ from dedup.near import match
 from dedup.near import signature as signing
 from dedup.plan import bands_of
 from dedup.recipe import Step
-from dedup.runner.scanned import Changes, Scan, Standing, rows_table
+from dedup.runner.scanned import Scan, Standing, rows_table
 from dedup.runner.task import Progress
 
 FETCH_SEGMENT = 2 << 20  # shingles written as one segment
@@ -267,22 +267,10 @@ def _fetch_texts(
     batch_bytes: int,
     progress: Progress,
 ) -> None:
-    rows = scan.table()[read.ROW].to_numpy()[documents]
-    changes = Changes(Path(scan.folder))
-    done = 0
-    for piece, first, count, _ in scan.pieces():
-        low, high = np.searchsorted(documents, [first, first + count])
-        if low == high:
-            continue
-        piece.shard.check_unchanged()
-        for texts in read.read_texts(piece, source, rows[low:high], batch_bytes):
-            part = slice(done, done + len(texts))
-            texts = buffers.with_replaced(texts, *changes.at(documents[part]))
-            offsets, tokens = signing.token_hashes(texts, settings)
-            writer.add(documents[part], groups[part], *signing.shingle_sets(offsets, tokens, settings))
-            progress(len(texts), texts.nbytes)
-            done += len(texts)
-        piece.shard.check_unchanged()
+    for places, texts in scan.texts(documents, source, batch_bytes):
+        offsets, tokens = signing.token_hashes(texts, settings)
+        writer.add(documents[places], groups[places], *signing.shingle_sets(offsets, tokens, settings))
+        progress(len(texts), texts.nbytes)
 
 
 class _ShingleWriter:

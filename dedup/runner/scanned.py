@@ -55,12 +55,12 @@ class Scan:
     def rows(self, documents: Int64s, table: pa.Table) -> Int64s:
         """The rows of some documents in their shards."""
         rows: Int64s = table[read.ROW].take(pa.array(documents)).to_numpy()
-        return rows + np.array(self.rows_before, np.int64)[self._piece_of(documents)]
+        return rows + np.array(self.rows_before, np.int64)[self.piece_of(documents)]
 
     def doc_ids(self, documents: Int64s, table: pa.Table) -> Int64s:
         """The doc_ids of some documents."""
         numbers = np.array([piece.shard.number for piece in self.unit.pieces], np.int64)
-        return (numbers[self._piece_of(documents)] << 40) + self.rows(documents, table)
+        return (numbers[self.piece_of(documents)] << 40) + self.rows(documents, table)
 
     def ids(self, documents: Int64s, table: pa.Table) -> Any:
         """The user's ids of some documents; path#row where there is none."""
@@ -69,13 +69,30 @@ class Scan:
             return buffers.one_chunk(own)
         names = pa.array([piece.shard.name for piece in self.unit.pieces], pa.large_string())
         made = pc.binary_join_element_wise(
-            names.take(pa.array(self._piece_of(documents))),
+            names.take(pa.array(self.piece_of(documents))),
             pa.array(self.rows(documents, table)).cast(pa.large_string()),
             pa.scalar("#", pa.large_string()),
         )
         return made if own is None else pc.coalesce(buffers.one_chunk(own), made)
 
-    def _piece_of(self, documents: Int64s) -> Int64s:
+    def texts(self, documents: Int64s, source: read.Source, batch_bytes: int) -> Iterator[tuple[Int64s, Any]]:
+        """(places within `documents`, texts as the stages left them) of some documents, ascending."""
+        rows = self.table()[read.ROW].to_numpy()[documents]
+        changes = Changes(Path(self.folder))
+        done = 0
+        for piece, first, count, _ in self.pieces():
+            low, high = np.searchsorted(documents, [first, first + count])
+            if low == high:
+                continue
+            piece.shard.check_unchanged()
+            for texts in read.read_texts(piece, source, rows[low:high], batch_bytes):
+                places = np.arange(done, done + len(texts))
+                yield places, buffers.with_replaced(texts, *changes.at(documents[places]))
+                done += len(texts)
+            piece.shard.check_unchanged()
+
+    def piece_of(self, documents: Int64s) -> Int64s:
+        """The places of their pieces in the unit."""
         return np.searchsorted(np.cumsum(self.documents), documents, "right")
 
 

@@ -158,7 +158,7 @@ def _local_table(scan: Scan, drops: Drops, base: int, ids: Any, numbers: Any) ->
         pa.array(np.array(KINDS)[drops.kind]),
         drops.verified,
         scan.doc_ids(own, rows),
-        numbers[at],
+        pa.array(numbers[at], mask=numbers[at] < 0),  # one of an index is in no shard of this run
     ]
     return pa.table(columns, names=LOCAL.names).cast(LOCAL)
 
