@@ -339,7 +339,7 @@ def look_up(
     counts = run("fetch old", takes) if takes else []
     scans: list[Scan] = []
     for place, ((n, _), task) in enumerate(zip(stretches, takes, strict=True)):
-        scans.append(Old(Unit(OLD_UNITS + place, ()), task.folder, (), (), (), folders[n]))
+        scans.append(Old(Unit(OLD_UNITS + place, ()), task.folder, (), (), (), (), folders[n]))
     bases = [0, *np.cumsum([count["documents"] for count in counts]).tolist()]
     return Scanned(scans, [task.key for task in takes], bases)
 
