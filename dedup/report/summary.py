@@ -43,6 +43,18 @@ def _notes(summary: dict[str, Any]) -> list[str]:
             f"rejected: {summary['rows_rejected']:,} rows, {summary['shards_rejected']} shards: {reasons}; "
             "kept in rejected/"
         )
+    if "against" in summary:
+        told = summary["against"]
+        line = f"compared with {told['documents']:,} documents of {told['shards']} shards that stay as they are"
+        rejected = f"; {told['rows_rejected']:,} rows, {told['shards_rejected']} shards could not be read"
+        broken = told["rows_rejected"] or told["shards_rejected"]
+        notes.append(line + (f"{rejected}: report/rejected_against.parquet" if broken else ""))
+    if "index" in summary:
+        told = summary["index"]
+        notes.append(
+            f"index: compared with {told['generations']} generations, {told['candidates']:,} of their documents looked "
+            f"at; {told['documents_added']:,} documents added"
+        )
     if summary["null_text"] or summary["empty_text"]:
         notes.append(f"null texts: {summary['null_text']:,}, empty texts: {summary['empty_text']:,}")
     if summary["representatives_dropped"]:

@@ -186,6 +186,14 @@ def test_references_and_an_index_go_together(parts: Path) -> None:
     assert [one.documents for one in store.load(parts / "index").generations] == [2, 1]
 
 
+def test_the_summary_tells_of_references_and_of_the_index(parts: Path) -> None:
+    grow(parts, BOTH, ["a"], **SERIAL)
+    command = ["near", str(parts / "in-b"), "-o", str(parts / "out"), "--against", str(parts / "in-c"), "--executor"]
+    shown = CliRunner().invoke(cli.cli, [*command, "serial", "--id", "id", "--index", str(parts / "index")]).output
+    assert "compared with 3 documents of 1 shards that stay as they are\n" in shown
+    assert "index: compared with 1 generations, 1 of their documents looked at; 0 documents added\n" in shown
+
+
 # Places, and what is refused
 
 
