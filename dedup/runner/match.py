@@ -153,7 +153,13 @@ def _read_edges(folder: Path, begin: int = 0, end: int | None = None) -> Iterato
 
 
 def join_components(
-    folder: Path, progress: Progress, *, edges: list[str], scans: list[str], bases: list[int], group_shingles: int
+    folder: Path,
+    progress: Progress,
+    *,
+    edges: list[str],
+    scans: list[str],
+    bases: list[int],
+    group_shingles: int = 2 << 20,
 ) -> dict[str, Any]:
     """The group of components that each document belongs to, and all edges by group; 20 bytes a document.
 
