@@ -28,7 +28,7 @@ ray: $(VENV)/dev
 
 # Each process starts a server of its own.
 s3: $(VENV)/dev
-	NEEDS_S3=1 $(BIN)/python -m pytest -m "s3 and not slow" --numprocesses auto
+	NEEDS_S3=1 $(BIN)/python -m pytest -m "s3 and not slow and not ray" --numprocesses auto
 
 slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow

@@ -20,7 +20,7 @@ from dedup.io import read
 from dedup.io.shards import Shard
 from dedup.near.params import Bands, Sketch, bands_for, detection
 from dedup.recipe import Recipe, Step, sketch_of
-from dedup.stages import Stage, find, with_files
+from dedup.stages import Stage, find, with_copies, with_files
 
 PROBED_JSONL_SHARDS = 16
 OWN_COLUMNS = ("id", "row", "doc_id", "shard", "duplicate_of", "similarity")  # names that a run's tables use
@@ -210,7 +210,7 @@ def _dry_run(recipe: Recipe, passes: Sequence[Pass], source: read.Source) -> lis
     given = set(batch.schema.names)
     for one in passes:
         for step in one.stages:
-            batch = _dry_stage(step, find(step, recipe.folder), batch)
+            batch = _dry_stage(with_copies(step, recipe.folder), find(step, recipe.folder), batch)
         for step in one.barriers:
             _check_barrier(step, batch, recipe)
         batch = buffers.without_transient(batch)

@@ -26,6 +26,7 @@ import tomli_w
 
 from dedup.errors import RecipeError, UserError, nearest
 from dedup.io.named import FileOrName, FilePath, fingerprint
+from dedup.io.place import is_url, local_copy, plain
 from dedup.recipe import Step
 
 Stage = Callable[..., pa.RecordBatch]
@@ -187,6 +188,13 @@ def with_files(step: Step, folder: str) -> tuple[Step, dict[str, str]]:
     files: dict[str, str] = {}
 
     def found(setting: str, value: str, kind: Any) -> str:
+        if is_url(value):
+            try:
+                files[value] = fingerprint(value)
+            except FileNotFoundError:
+                raise RecipeError(f"{step.label}: {setting} is {value!r}; there is no such object") from None
+            return value
+        value = plain(value)
         places = [os.path.abspath(os.path.join(place, value)) for place in (folder, ".")]
         path = next((place for place in places if os.path.exists(place)), None)
         if path is None or not os.path.isfile(path):
@@ -205,6 +213,20 @@ def with_files(step: Step, folder: str) -> tuple[Step, dict[str, str]]:
         for name, value in step.settings.items()
     }
     return dataclasses.replace(step, settings=settings), files
+
+
+def with_copies(step: Step, folder: str) -> Step:
+    """The step with paths of this machine for the files of its settings that lie on a store."""
+    if not any("://" in repr(value) for value in step.settings.values()):
+        return step
+    hints = file_settings(find(step, folder))
+    settings = {
+        name: _with_paths(value, hints[name], name, lambda setting, path, kind: local_copy(path))
+        if name in hints
+        else value
+        for name, value in step.settings.items()
+    }
+    return dataclasses.replace(step, settings=settings)
 
 
 def _missing(value: str, folder: str, path: str | None) -> str:

@@ -40,14 +40,14 @@ def warm(wanted: Mapping[str, Step | str], folder: str) -> None:
 
     folder   of the recipe
     """
-    from dedup.stages import find
+    from dedup.stages import find, with_copies
 
     for part in wanted.values():
         if isinstance(part, str):
             _run_near(part)
             continue
         try:
-            find(part, folder)(_batch(), **part.settings)
+            find(part, folder)(_batch(), **with_copies(part, folder).settings)
         except (DedupError, KeyError):  # it needs a column of the user's: a worker compiles what is missing
             continue
 

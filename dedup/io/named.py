@@ -13,6 +13,7 @@ from typing import Annotated
 import xxhash
 
 from dedup.errors import InputChangedError
+from dedup.io.place import open_file
 
 FilePath = Annotated[str, "a path"]
 FileOrName = Annotated[str, "a path, if there is such a file"]
@@ -21,7 +22,7 @@ FileOrName = Annotated[str, "a path, if there is such a file"]
 def fingerprint(path: str | os.PathLike[str]) -> str:
     """Names a file's content: xxh3-128 of its bytes."""
     digest = xxhash.xxh3_128()
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while data := file.read(1 << 20):
             digest.update(data)
     return str(digest.hexdigest())
@@ -30,7 +31,11 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 def check_unchanged(files: Mapping[str, str]) -> None:
     """InputChangedError where a file, by its path, has another fingerprint or is gone."""
     for path, before in files.items():
-        if not os.path.isfile(path) or fingerprint(path) != before:
+        try:
+            now = fingerprint(path)
+        except OSError:
+            now = ""
+        if now != before:
             raise InputChangedError(f"{path} changed while the run went on; start the same command again")
 
 

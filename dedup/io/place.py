@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -154,6 +155,28 @@ def head(path: str, count: int) -> bytes:
         return file.read(count)
 
 
+def local_copy(path: str) -> str:
+    """A path of this machine that has the bytes of a file or object; an object is copied here once for each content."""
+    if not is_url(path):
+        return path
+    found = store.of(path).about(path)
+    name = hashlib.sha256(f"{path}\n{found.tag}".encode()).hexdigest()[:16] + "-" + path.rpartition("/")[2][-100:]
+    copy = cache_folder() / "files" / name
+    if not copy.exists() or copy.stat().st_size != found.bytes:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        temporary = copy.with_name(f".tmp-{os.getpid()}-{name}")
+        with open_file(path) as source, open(temporary, "wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+        os.replace(temporary, copy)
+    return str(copy)
+
+
+def cache_folder() -> Path:
+    """Where files lie on this machine that a run may make again."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(cache, "dedup")
+
+
 def files_below(folder: Place) -> list[str]:
     """Every file or object in a folder and in those below it."""
     if isinstance(folder, Remote):
@@ -196,8 +219,7 @@ def work_folder(output: str, within: str | None) -> Path:
     if within is None and not is_url(output):
         return Path(plain(output), "work")
     if within is None:
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        within = os.path.join(cache, "dedup", "work")
+        within = str(cache_folder() / "work")
     name = absolute(output)
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name.partition("://")[2] or os.path.basename(name))[-60:].strip("-.")
     return Path(plain(within), f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:12]}")

@@ -264,7 +264,7 @@ def make_ready(recipe: Recipe, marker: str, key: str, run: str, folder: str) -> 
     try:
         if not os.path.exists(marker):
             raise RunError(
-                f"{node} does not see {os.path.dirname(marker)}; recipe, input and output have to lie in folders "
+                f"{node} does not see {os.path.dirname(marker)}; recipe, input, output and work have to lie in folders "
                 "that every node sees under the same path"
             )
         if environment_key(recipe) != key:

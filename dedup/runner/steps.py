@@ -18,7 +18,7 @@ from dedup import buffers, drop
 from dedup.errors import RunError
 from dedup.io import read
 from dedup.recipe import Step
-from dedup.stages import find
+from dedup.stages import find, with_copies
 
 
 class Done(NamedTuple):
@@ -43,7 +43,7 @@ class Steps:
 
     def __init__(self, steps: Sequence[Step], folder: str, measure_all: bool, *, keep_all: bool = False) -> None:
         """keep_all: what a step says of dropping is forgotten."""
-        self._steps = [(step, find(step, folder)) for step in steps]
+        self._steps = [(with_copies(step, folder), find(step, folder)) for step in steps]
         self._measure_all, self._keep_all = measure_all or keep_all, keep_all
         self.counts: list[dict[str, Any]] = [
             {"step": step.number, "rows": 0, "bytes": 0, "cpu_seconds": 0.0} for step in steps

@@ -320,7 +320,7 @@ def test_a_node_with_other_code_or_without_the_folder_is_named(tmp_path: Path) -
         "None",
         f"{node} has other versions of dedup, its libraries or the recipe's modules than the driver; "
         "install the same on every node",
-        f"{node} does not see {tmp_path / 'elsewhere'}; recipe, input and output have to lie in folders "
+        f"{node} does not see {tmp_path / 'elsewhere'}; recipe, input, output and work have to lie in folders "
         "that every node sees under the same path",
     ]
 

@@ -5,6 +5,7 @@ The server is moto's, a process of its own.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,13 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import strategies as st
 
 import dedup
 from dedup import cli, sample
 from dedup.errors import RunError, UserError
-from dedup.io import lease, place, store
+from dedup.io import lease, place, shards, store
+from dedup.io.ranged import Reader
 from tests.bucket import Bucket
 from tests.runs import NEAR, files, tree_bytes, write_jsonl, write_parquet
 
@@ -127,7 +131,78 @@ def test_recipe_and_tables_are_read_from_a_store(
     assert "dropped: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("executor", [SERIAL, {"executor": "local", "workers": 2}])
+def test_a_setting_may_name_a_file_on_a_store(executor: dict[str, Any], s3: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "flagged.txt").write_text("cat\n")
+    there = s3.put(tmp_path / "flagged.txt", "lists/flagged.txt")
+    write_jsonl(tmp_path / "in" / "0.jsonl", [{"id": text, "text": f"a {text} here"} for text in ("cat", "cow")])
+
+    def gone(output: str) -> list[str]:
+        steps = [
+            {"use": "measure.words", "lists": {"flagged": there}},
+            {"use": "drop.when", "flagged_count": {"above": 0}},
+        ]
+        result = dedup.run({"id": "id", "step": steps}, tmp_path / "in", tmp_path / output, **executor)
+        return result.dropped["id"].to_pylist()
+
+    assert gone("out") == ["cat"]
+    (tmp_path / "flagged.txt").write_text("cow\n")
+    s3.put(tmp_path / "flagged.txt", "lists/flagged.txt")
+    assert gone("other") == ["cow"]
+    s3.client.delete_object(Bucket=s3.name, Key="lists/flagged.txt")
+    with pytest.raises(UserError, match=rf"lists.flagged is '{there}'; there is no such object$"):
+        gone("third")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["in", "in/", "in/*.jsonl", "in/*", "in/**", "in/**/*.jsonl", "in/a?/x.jsonl", "in/[!b]*/*.jsonl", "*/a1", "in/a*",
+     "in/**/x.*", "in/a1/x.jsonl", "in/a[1-3]/*", "in/.b/*.jsonl", "in/_c/*.jsonl"],
+)  # fmt: skip
+def test_a_pattern_finds_on_a_store_what_it_finds_on_disk(pattern: str, s3: Bucket, tmp_path: Path) -> None:
+    names = ["x.jsonl", "y.txt", "a1/x.jsonl", "a1/z.parquet", "a2/x.jsonl", "a2/_y.jsonl", "b/.w.jsonl", "b/c/x.jsonl",
+             "a1/deep/er/x.jsonl", ".b/x.jsonl", "_c/x.jsonl", "a1/_d/x.jsonl", "b/c/x+(1).jsonl"]  # fmt: skip
+    for name in names:
+        write_jsonl(tmp_path / "in" / name, [{"text": name}])
+    s3.put(tmp_path / "in", "in")
+    s3.client.put_object(Bucket=s3.name, Key="in/marker/", Body=b"")
+
+    def found(given: str) -> list[tuple[Any, ...]]:
+        return [(s.number, s.name, s.bytes, s.format) for s in shards.discover([given])]
+
+    assert found(f"{s3.url}/{pattern}") == found(str(tmp_path / pattern))
+
+
+def test_inputs_on_disk_and_on_a_store_go_together(s3: Bucket, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in" / "x.jsonl", [{"text": "x"}])
+    inputs = [s3.put(tmp_path / "in", "in"), s3.put(tmp_path / "in", "more/in"), str(tmp_path / "in")]
+    own = (tmp_path / "in").as_posix()[1:]
+    assert [shard.name for shard in shards.discover(inputs[:2])] == ["in/x.jsonl", "more/in/x.jsonl"]
+    there = f"s3:/{s3.name}"
+    assert [shard.name for shard in shards.discover(inputs)] == [
+        f"{own}/x.jsonl", f"{there}/in/x.jsonl", f"{there}/more/in/x.jsonl"
+    ]  # fmt: skip
+
+
 # Ranges
+
+
+@hypothesis.given(
+    st.binary(max_size=300),
+    st.lists(st.tuples(st.integers(0, 320), st.integers(-1, 90)), max_size=12),
+    st.integers(0, 200),
+)
+def test_a_reader_gives_what_a_file_gives(data: bytes, reads: list[tuple[int, int]], held: int) -> None:
+    place.Remote("memory://tests/reader").store.write(data, "memory://tests/reader")
+    reader, file = Reader("memory://tests/reader", ahead=64, held=held), io.BytesIO(data)
+    reader.LEAST = 16
+    for at, count in reads:
+        assert reader.seek(at) == file.seek(at)
+        assert reader.read(count) == file.read(count)
+        assert reader.read(7) == file.read(7)  # read on from there
+        assert reader.tell() == file.tell()
+    assert reader.seek(-min(3, len(data)), os.SEEK_END) == file.seek(-min(3, len(data)), os.SEEK_END)
+    assert io.BufferedReader(reader).read() == file.read()
 
 
 def test_a_store_is_listed_once_and_read_by_the_megabyte(s3: Bucket, tmp_path: Path) -> None:
@@ -316,6 +391,21 @@ def test_a_killed_run_goes_on_with_the_same_command(victim: str, s3: Bucket, cor
     assert "out/.lock" in s3.names()  # it had no time to let go
     assert "out/report/summary.json" not in s3.names()
     dedup.run(tmp_path / "recipe.toml", there, f"{s3.url}/out", executor="local", workers=2)
+    assert tree_bytes(s3.get("out", tmp_path / "out")) == tree_bytes(tmp_path / "disk")
+    assert files(tmp_path / "out") == files(tmp_path / "disk")
+    assert files(tmp_path / "cache") == []
+
+
+@pytest.mark.ray
+def test_ray_writes_the_same_through_a_store(s3: Bucket, ray: Any, corpus: Path, tmp_path: Path) -> None:
+    """A Ray of the run's own: its workers know the store by the variables of the driver."""
+    dedup.run(NEAR, str(corpus), tmp_path / "disk", **SERIAL)
+    there = s3.put(corpus, "in")
+    code = "import dedup, sys, tests.runs as r; dedup.run(r.NEAR, sys.argv[1], sys.argv[2], executor='ray', workers=2)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, there, f"{s3.url}/out"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
     assert tree_bytes(s3.get("out", tmp_path / "out")) == tree_bytes(tmp_path / "disk")
     assert files(tmp_path / "out") == files(tmp_path / "disk")
     assert files(tmp_path / "cache") == []
