@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -223,13 +224,14 @@ def test_a_store_is_listed_once_and_read_by_the_megabyte(s3: Bucket, tmp_path: P
 
 
 def test_column_chunks_are_asked_for_once(s3: Bucket, tmp_path: Path) -> None:
-    rows = [{"id": str(n), "text": f"{n} " * 300, "lang": "en", "score": n / 7} for n in range(3_000)]
+    rows = [{"id": str(n), "text": random.Random(n).randbytes(600).hex(), "score": n / 7} for n in range(3_000)]
     write_parquet(tmp_path / "in" / "a.parquet", rows)
     there = s3.put(tmp_path / "in", "in")
     s3.counts()
     dedup.run(EXACT, there, tmp_path / "o", **SERIAL)
     # A first look; the footer by plan, scan and write (which opens it three times); five ranges at most for the data.
-    assert s3.counts()["GET"] <= 1 + 5 + 5
+    asked = s3.counts()["GET"]
+    assert asked <= 10, asked
 
 
 # Faults
