@@ -295,6 +295,8 @@ def describe(plan: Plan) -> str:
         lines.append(
             f"against  {len(plan.against):,} shards, {size / 1e6:,.1f} MB: compared with, never changed or written"
         )
+    if plan.recipe.output_shard_bytes:
+        lines.append(f"output   parts of about {plan.recipe.output_shard_bytes / 1e6:,.1f} MB of text")
     lines.append(f"text     {plan.recipe.text}" + (f", id {plan.recipe.id}" if plan.recipe.id else ""))
     if plan.source.more:
         lines.append("reads    " + ", ".join(f"{name} ({kind})" for name, kind in plan.source.more.items()))

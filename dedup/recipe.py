@@ -65,6 +65,7 @@ class Recipe:
     executor: str = "local"
     address: str | None = None  # of a Ray cluster
     work: str | None = None  # folder for temporary work
+    output_shard_bytes: int | None = None  # text an output file, about; None: one file a shard
     batch_bytes: int = 16 << 20  # text a batch, about
     max_rejected: float = 0.01  # share of rows
     max_drop: float = 0.95  # share of documents
@@ -235,7 +236,7 @@ _TYPES: dict[str, tuple[type, str]] = {
     "index": (str, "a folder"), "index_texts": (bool, "true or false"),
     "executor": (str, "serial, local or ray"), "address": (str, "host:port of a Ray cluster"),
     "work": (str, "a folder"),
-    "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),
+    "output_shard_bytes": (int, "bytes"), "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),
     "max_drop": (float, "a share in [0, 1]"), "measure_all": (bool, "true or false"), "seed": (int, "a whole number"),
 }  # fmt: skip
 
@@ -251,6 +252,8 @@ def _check_type(name: str, value: Any) -> None:
         raise RecipeError(f"{name} is {value!r}; it is {meaning}")
     if name == "executor" and value not in EXECUTORS:
         raise RecipeError(f"executor is {value!r}; {nearest(value, EXECUTORS)}")
+    if name == "output_shard_bytes" and value < 1:
+        raise RecipeError("output_shard_bytes is 0; leave it out for one output file an input")
     if name == "batch_bytes" and value < 1:
         raise RecipeError("batch_bytes is 0; a batch has at least one byte of text")
 

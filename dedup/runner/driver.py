@@ -30,7 +30,7 @@ from dedup.io import files, lease, named, place, shards, units
 from dedup.io.place import Place, Remote
 from dedup.plan import Plan, make_plan, reference_stages
 from dedup.recipe import Recipe
-from dedup.runner import barrier, budget, indexing, progress, publish, scan, scanned, tables, write
+from dedup.runner import barrier, budget, indexing, progress, publish, reshard, scan, scanned, tables, write
 from dedup.runner.local import Executor, Local, Serial, fault_line, own_peak_rss_bytes
 from dedup.runner.references import exit_code, summarize_references, write_rejected
 from dedup.runner.result import Result
@@ -392,7 +392,7 @@ class _Run:
     ) -> dict[str, Any]:
         plan = self.plan
         outputs = {shard.number: self._outputs(shard) for shard in plan.shards}
-        _remove_strangers(self.folder, outputs.values())
+        _remove_strangers(self.folder, outputs.values(), keep_documents=bool(plan.recipe.output_shard_bytes))
         duplicates = tables.write_duplicates(
             self.folder, self.work / "duplicates", left, scanned.before_zero(references), drops
         )
@@ -400,21 +400,29 @@ class _Run:
         key = key_of(self.key, left.keys)
         written = publish.write_all(self._tasks, self.work / "write", key, left, duplicates, how, outputs, _bytes(plan))
         write_rejected(self.folder / "report", references)
+        if plan.recipe.output_shard_bytes:
+            kept = {number: output.documents for number, output in outputs.items()}
+            reshard.publish_parts(
+                self._tasks, self.work / "parts", key, left, duplicates, kept, plan.shards,
+                self.folder / "documents", plan.recipe.output_shard_bytes,
+            )  # fmt: skip
         reasons = tables.write_documents(self.folder / "report", left, duplicates, drops, plan.measures)
         return tables.summarize(plan, counts, written, reasons, self.notes, tables.seen_by_steps(scans))
 
     def _outputs(self, shard: shards.Shard) -> write.Outputs:
+        is_cut_anew = self.plan.recipe.output_shard_bytes is not None
+        documents = self.work / "kept" if is_cut_anew else self.folder / "documents"
         return write.Outputs(
-            str(self.folder / "documents" / shard.name),
+            str(documents / shard.name),
             str(self.folder / "dropped" / f"{shard.name}.parquet"),
             str(self.folder / "rejected" / f"{shard.name}.parquet"),
         )
 
 
-def _remove_strangers(folder: Place, outputs: Iterable[write.Outputs]) -> None:
+def _remove_strangers(folder: Place, outputs: Iterable[write.Outputs], *, keep_documents: bool) -> None:
     """Remove what an earlier run of the same recipe published for shards that are gone."""
     wanted = {path for output in outputs for path in (output.documents, output.dropped, output.rejected)}
-    for name in ("documents", "dropped", "rejected"):
+    for name in ("dropped", "rejected") if keep_documents else ("documents", "dropped", "rejected"):
         for path in place.files_below(folder / name):
             if path not in wanted:
                 place.remove(path)
