@@ -7,6 +7,8 @@ which are known once every unit is counted.
 
 from __future__ import annotations
 
+import bisect
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,12 @@ class Scan:
             yield piece, first, count, before
             first += count
 
+    def places_of(self, number: int) -> range:
+        """Where the pieces of a shard are within the unit; a unit holds thousands of tiny shards."""
+        low = bisect.bisect_left(self.unit.pieces, number, key=lambda piece: piece.shard.number)
+        high = bisect.bisect_right(self.unit.pieces, number, key=lambda piece: piece.shard.number)
+        return range(low, high)
+
     def table(self) -> pa.Table:
         """rows.arrow."""
         return open_table(Path(self.folder, "rows.arrow"))
@@ -55,21 +63,21 @@ class Scan:
     def rows(self, documents: Int64s, table: pa.Table) -> Int64s:
         """The rows of some documents in their shards."""
         rows: Int64s = table[read.ROW].take(pa.array(documents)).to_numpy()
-        return rows + np.array(self.rows_before, np.int64)[self.piece_of(documents)]
+        return rows + self._arrays[1][self.piece_of(documents)]
 
     def doc_ids(self, documents: Int64s, table: pa.Table) -> Int64s:
         """The doc_ids of some documents."""
-        numbers = np.array([piece.shard.number for piece in self.unit.pieces], np.int64)
-        return (numbers[self.piece_of(documents)] << 40) + self.rows(documents, table)
+        return (self._arrays[2][self.piece_of(documents)] << 40) + self.rows(documents, table)
 
     def ids(self, documents: Int64s, table: pa.Table) -> Any:
         """The user's ids of some documents; path#row where there is none."""
         own = table[read.ID].take(pa.array(documents)) if read.ID in table.schema.names else None
         if own is not None and own.null_count == 0:
             return buffers.one_chunk(own)
-        names = pa.array([piece.shard.name for piece in self.unit.pieces], pa.large_string())
+        found, at = np.unique(self.piece_of(documents), return_inverse=True)
+        names = pa.array([self.unit.pieces[n].shard.name for n in found.tolist()], pa.large_string())
         made = pc.binary_join_element_wise(
-            names.take(pa.array(self.piece_of(documents))),
+            names.take(pa.array(at)),
             pa.array(self.rows(documents, table)).cast(pa.large_string()),
             pa.scalar("#", pa.large_string()),
         )
@@ -93,7 +101,13 @@ class Scan:
 
     def piece_of(self, documents: Int64s) -> Int64s:
         """The places of their pieces in the unit."""
-        return np.searchsorted(np.cumsum(self.documents), documents, "right")
+        return np.searchsorted(self._arrays[0], documents, "right")
+
+    @functools.cached_property
+    def _arrays(self) -> tuple[Int64s, Int64s, Int64s]:
+        """Of each piece: the document after its last, the rows before it, the number of its shard."""
+        numbers = np.array([piece.shard.number for piece in self.unit.pieces], np.int64)
+        return np.cumsum(self.documents), np.array(self.rows_before, np.int64), numbers
 
 
 class Scanned(NamedTuple):

@@ -259,15 +259,17 @@ def _is_readable(shard: Shard, source: read.Source) -> bool:
 def write_rejected(scans: Sequence[Scan], path: Place, shard: Shard) -> None:
     """Write what was rejected of a shard; no file where nothing was."""
     tables = [
-        rejected_rows(open_table(Path(scan.folder, "rejected.arrow")), place, before, scan.offsets[place], shard)
+        rejected_rows(
+            open_table(Path(scan.folder, "rejected.arrow")), place, scan.rows_before[place], scan.offsets[place], shard
+        )
         for scan in scans
-        for place, (piece, _, _, before) in enumerate(scan.pieces())
-        if piece.shard.number == shard.number
+        for place in scan.places_of(shard.number)
+        if scan.rejected[place]
     ]
-    table = pa.concat_tables(tables)
-    if table.num_rows == 0:
+    if not tables:
         path.unlink(missing_ok=True)
         return
+    table = pa.concat_tables(tables)
     with replacing(path) as temporary:
         writer = parquet.RowWriter(temporary, table.schema, sized="raw")
         writer.add(table)
