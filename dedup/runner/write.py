@@ -12,7 +12,9 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +34,7 @@ from dedup.io.units import Piece
 from dedup.runner.scanned import Changes, Scan, open_table
 from dedup.runner.task import Progress
 
+WAITING = 8  # shards of a unit that are written at the same time, where it has more
 Measures = Sequence[tuple[str, pa.DataType]]
 Dropped = Iterator[tuple[npt.NDArray[np.int64], pa.LargeStringArray]]
 
@@ -165,10 +168,34 @@ def write_shards(
     outputs   by the number of the shard
     """
     counts = {"kept": 0, "dropped": 0, "bytes_kept": 0}
-    for number, stretches in _stretches(scans, duplicates, how.measures).items():
-        for name, more in _write_shard(folder, stretches, how, outputs[number], progress).items():
+    telling = threading.Lock()
+
+    def tell(documents: int, size: int) -> None:
+        with telling:
+            progress(documents, size)
+
+    def write(number: int, stretches: Sequence[_Stretch]) -> dict[str, int]:
+        return _write_shard(folder, stretches, how, outputs[number], tell)
+
+    found = _stretches(scans, duplicates, how.measures)
+    for some in _each(write, found):
+        for name, more in some.items():
             counts[name] += more
     return counts
+
+
+def _each(
+    write: Callable[[int, Sequence[_Stretch]], dict[str, int]], found: Mapping[int, Sequence[_Stretch]]
+) -> list[dict[str, int]]:
+    """What `write` gives of each shard; of a tiny one half the time is waiting for the disk: threads wait together."""
+    if len(found) <= WAITING:
+        return [write(*one) for one in found.items()]
+    with ThreadPoolExecutor(WAITING) as pool:
+        try:
+            return list(pool.map(write, found.keys(), found.values()))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # a full disk is full for the next thousand, too
+            raise
 
 
 def _write_shard(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -141,6 +142,17 @@ def test_the_bytes_do_not_depend_on_which_small_files_are_packed(
     whole_and_cut(TWO_PASSES, input, tmp_path, cut, SERIAL | {"keep_work": True})
     tasks = len(list((tmp_path / "cut" / "work" / "pass-0").glob("scan-*")))
     assert tasks < 19 if size == 1 << 20 else tasks > 19
+
+
+@pytest.mark.slow
+def test_twenty_thousand_tiny_shards_choke_nothing(tmp_path: Path, seeded: bool) -> None:
+    count = 4_000 if seeded else 20_000
+    for n in range(count):
+        write_jsonl(tmp_path / "in" / f"{n % 20}" / f"{n}.jsonl", [{"id": f"{n}", "text": f"shard {n} of many"}])
+    result = dedup.run(NEAR, str(tmp_path / "in"), tmp_path / "out", executor="local", workers=2, keep_work=True)
+    assert result.summary["documents_kept"] == count
+    assert sum(len(names) for _, _, names in os.walk(tmp_path / "out" / "work")) < 2_000
+    assert result.summary["cpu_seconds"] < count * 0.006  # 4 ms here: two files a shard, waited for
 
 
 # A shard that breaks off
