@@ -46,9 +46,17 @@ def growth(folder: Path) -> Row:
 
 
 def peak_pss(command: str, inputs: Sequence[Path], output: Path, workers: int = WORKERS) -> int:
-    """Bytes of PSS at the peak of `dedup COMMAND`, summed over its process tree."""
+    """Bytes of PSS at the peak of `dedup COMMAND`, summed over its process tree; the output is removed."""
+    try:
+        return watched(command, inputs, output, "--workers", str(workers))
+    finally:
+        shutil.rmtree(output, ignore_errors=True)
+
+
+def watched(command: str, inputs: Sequence[str | Path], output: Path, *options: str) -> int:
+    """Bytes of PSS at the peak of `dedup COMMAND INPUTS -o OUTPUT`; RuntimeError with its stderr where it fails."""
     shutil.rmtree(output, ignore_errors=True)
-    process = start(["-m", "dedup", command, *inputs, "-o", output, "--quiet", "--workers", str(workers)])
+    process = start(["-m", "dedup", command, *inputs, "-o", output, "--quiet", *options])
     root = psutil.Process(process.pid)
     peak = 0
     while process.poll() is None:
@@ -57,7 +65,6 @@ def peak_pss(command: str, inputs: Sequence[Path], output: Path, workers: int = 
     assert process.stderr is not None
     errors = process.stderr.read().decode()
     process.stderr.close()
-    shutil.rmtree(output, ignore_errors=True)
     if process.returncode:
         raise RuntimeError(f"dedup {command} ended with {process.returncode}: {errors[-2000:]}")
     return peak
