@@ -1,8 +1,8 @@
 """A corpus of any size whose duplicates are known: copies, edited copies, and families that only share a template.
 
 Word j of document i is a hash of both, so that a copy is made wherever it stands without the document that it is of,
-and a shard needs no other. Lengths are lognormal, words of Zipf's frequencies. An edited copy has a Jaccard similarity of at least 0.9
-to its original; two members of a family have 0.6.
+and a shard needs no other. Lengths are lognormal, words of Zipf's frequencies. An edited copy has a Jaccard similarity
+of 0.88 and more to its original; two members of a family have 0.6.
 """
 
 from __future__ import annotations

@@ -171,26 +171,31 @@ def _run(recipe: Any, inputs: Any, output: str | None, options: dict[str, Any]) 
 @_inputs
 @_against
 @click.option("--index", type=click.Path(), help="Folder of what earlier runs kept.")
+@click.option("-o", "--output", type=click.Path(), help="Folder to write to, whose disk has to have room.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step.")
+@click.option("--memory", metavar="SIZE", help="As for a run.")
+@click.option("--workers", type=click.IntRange(min=0), help="As for a run.")
+@click.option("--no-sample", is_flag=True, help="Read no documents, and say nothing of memory, disk and time.")
+@click.option("--json", "as_json", is_flag=True, help="What it takes, as one JSON object.")
 def plan(
     recipe: str,
     inputs: tuple[str, ...],
     more: tuple[str, ...],
     against: tuple[str, ...],
-    index: str | None,
-    changes: tuple[str, ...],
+    no_sample: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Show what a recipe would do, without reading the data.
+    """Show what a recipe would do and, by a sample of the documents, what it would take.
 
-    Example: dedup plan configs/quickstart.toml
+    Example: dedup plan configs/quickstart.toml -i data/sample --memory 2G
     """
     from dedup.io import shards
     from dedup.plan import describe, make_plan
     from dedup.recipe import load
 
     given = [*inputs, *more]
-    how: dict[str, Any] = {"against": list(against) or None, "index": index, "changes": changes}
-    loaded = load(recipe, input=given or None, fill_output=True, **how)
+    loaded = load(recipe, input=given or None, against=list(against) or None, fill_output=True, **options)
     try:
         found = shards.discover(loaded.input)
         references = shards.discover_against(loaded.against, found)
@@ -199,11 +204,18 @@ def plan(
             raise
         found, references = [], []  # the recipe's own input may be on another machine
     planned = make_plan(loaded, found, references)
-    click.echo(describe(planned))
-    if loaded.index is not None:
-        from dedup.runner.indexing import describe_index
+    if not as_json:
+        click.echo(describe(planned))
+        if loaded.index is not None:
+            from dedup.runner.indexing import describe_index
 
-        click.echo("\n".join(describe_index(planned)))
+            click.echo("\n".join(describe_index(planned)))
+    if found and not no_sample:
+        from dedup.runner import estimate
+
+        taken = estimate.estimate(planned)
+        click.echo(json.dumps(taken._asdict()) if as_json else estimate.describe(taken))
+        estimate.check_fits(planned, taken)
 
 
 @cli.command()

@@ -7,13 +7,30 @@ batches and groups are cut to fit. No size changes a byte of what comes out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+import zstandard
+from isal import isal_zlib
+
+from dedup import memory
+from dedup.errors import UserError
+from dedup.io import parquet, place
+from dedup.io.shards import Shard
+from dedup.recipe import Recipe
+
 MIB = 1 << 20
-SHARED = 110 * MIB  # Python, pyarrow, NumPy and Numba, as far as processes share their pages
-PROCESS = 75 * MIB  # of each process for itself
-LEAST_ROOM = 64 * MIB  # of a task, below which partitions would only become many
+SHARED = 145 * MIB  # Python, pyarrow, NumPy and Numba, as far as processes share their pages
+PROCESS = 65 * MIB  # of each process for itself
+LEAST_ROOM = 96 * MIB  # of a task with the smallest batches and partitions
+STAGES = 80 * MIB  # of a task with stages: tables of languages and characters, columns on the way
+BATCHES = 8  # copies of a batch, with what stages make of it, that a task holds
+GROUP_COPIES = 2.7  # of a row group that is written: as read, its kept rows, its encoded pages
 DOCUMENT = 40  # bytes that the driver holds
+LOOKED_AT = 16  # shards
+HEAD_BYTES = 1 << 18  # of each JSONL shard
 
 
 @dataclass(frozen=True)
@@ -36,16 +53,17 @@ class Budget:
     group_shingles: int
 
 
-def derive(memory: int, workers: int, documents: int, *, batch_bytes: int) -> Budget:
+def derive(memory: int, workers: int, documents: int, *, batch_bytes: int, task_bytes: int = LEAST_ROOM) -> Budget:
     """The sizes that fit `memory` bytes.
 
-    workers       processes beside the driver; 0: the driver does the tasks
+    workers       processes that do tasks; with one the driver does them
     batch_bytes   the most that a batch may have
+    task_bytes    that a task holds whatever its sizes
     """
-    room = max(LEAST_ROOM, (memory - fixed(workers) - documents * DOCUMENT) // max(workers, 1))
+    room = max(task_bytes, (memory - fixed(workers) - documents * DOCUMENT) // workers)
     return Budget(
         room,
-        batch_bytes=min(batch_bytes, max(MIB, room // 12)),
+        batch_bytes=min(batch_bytes, max(MIB, (room - task_bytes) // BATCHES)),
         exact_rows=_power(room // 160, 1 << 16, 1 << 19),
         band_rows=_power(room // 160, 1 << 16, 1 << 19),
         edge_bytes=room // 2,
@@ -55,9 +73,98 @@ def derive(memory: int, workers: int, documents: int, *, batch_bytes: int) -> Bu
 
 def fixed(workers: int) -> int:
     """Bytes of a run's processes before they do anything."""
-    return SHARED + PROCESS * (1 + workers)
+    return SHARED + PROCESS * (1 + (workers if workers > 1 else 0))
 
 
 def _power(size: int, least: int, most: int) -> int:
     """The power of two at or below a size, within two others."""
     return int(min(max(1 << (max(size, 1).bit_length() - 1), least), most))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is known of some shards without reading them: documents and bytes of text, about.
+
+    group_bytes   of the largest Parquet row group, decoded; it is written as one
+    task_bytes    that a task holds whatever its sizes
+    """
+
+    documents: int
+    text_bytes: int
+    group_bytes: int
+    task_bytes: int = LEAST_ROOM
+
+    def least(self, workers: int) -> int:
+        """The least memory that so many workers do with."""
+        return fixed(workers) + self.documents * DOCUMENT + workers * self.least_room()
+
+    def least_room(self) -> int:
+        """The least room of one task."""
+        return max(self.task_bytes, int(self.group_bytes * GROUP_COPIES))
+
+    def peak(self, workers: int, batch_bytes: int) -> int:
+        """The memory that is used with batches of this size, about."""
+        room = max(self.task_bytes + BATCHES * batch_bytes, self.least_room())
+        return fixed(workers) + self.documents * DOCUMENT + workers * room
+
+
+def has_stages(recipe: Recipe) -> bool:
+    """Whether a recipe has stages beside barriers."""
+    return any(step.kind == "stage" for step in recipe.step)
+
+
+def look_at(shards: Sequence[Shard], limit: int | None = None, *, with_stages: bool = False) -> Corpus:
+    """What footers of some Parquet shards and the first lines of some JSONL shards tell of all of them.
+
+    limit   documents of each shard that are read
+    """
+    seen = documents = text_bytes = group_bytes = 0
+    good = [shard for shard in shards if shard.bytes and shard.format != "unknown"]
+    for at in np.unique(np.linspace(0, len(good) - 1, min(LOOKED_AT, len(good))).astype(int)) if good else ():
+        rows, size, group = _look(good[at])
+        seen += good[at].bytes
+        documents += rows
+        text_bytes += size
+        group_bytes = max(group_bytes, group)
+    share = sum(shard.bytes for shard in good) / max(seen, 1)
+    count = int(documents * share)
+    if limit is not None and count > limit * len(good):
+        text_bytes, count = int(text_bytes * limit * len(good) / count), limit * len(good)
+    return Corpus(count, int(text_bytes * share), group_bytes, LEAST_ROOM + with_stages * STAGES)
+
+
+def _look(shard: Shard) -> tuple[int, int, int]:
+    """(documents, bytes decoded, bytes of the largest row group) of a shard, about; zeros where it cannot be read."""
+    try:
+        if shard.format == "parquet":
+            with parquet.open_file(shard.path) as file:
+                sizes = [file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups)]
+                return file.metadata.num_rows, sum(sizes), max(sizes, default=0)
+        raw = place.head(shard.path, HEAD_BYTES)
+        head = _decoded(raw, shard.codec)
+    except (OSError, pa.ArrowException, zstandard.ZstdError, isal_zlib.error):
+        return 0, 0, 0
+    share = shard.bytes / len(raw)
+    return max(1 if head else 0, int(head.count(b"\n") * share)), int(len(head) * share), 0
+
+
+def _decoded(raw: bytes, codec: str) -> bytes:
+    if codec == "gzip":
+        return bytes(isal_zlib.decompressobj(wbits=31).decompress(raw, 64 * HEAD_BYTES))
+    if codec == "zstd":
+        return bytes(zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj().decompress(raw))
+    return raw
+
+
+def fitting_workers(corpus: Corpus, memory_bytes: int, workers: int) -> int:
+    """The most workers up to `workers` that a budget suffices for; UserError, naming the least, where it is none."""
+    for count in range(workers, 0, -1):
+        if corpus.least(count) <= memory_bytes:
+            return count
+    group = ""
+    if corpus.group_bytes * GROUP_COPIES > corpus.task_bytes:
+        group = f" and a row group of {memory.text(corpus.group_bytes)}, which is written as one,"
+    raise UserError(
+        f"memory is {memory.text(memory_bytes)}; about {corpus.documents:,} documents{group} need at least "
+        f"{memory.text(corpus.least(1))} with one worker, {memory.text(corpus.least(2))} with two"
+    )

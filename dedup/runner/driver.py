@@ -30,7 +30,19 @@ from dedup.io import files, lease, named, place, shards, units
 from dedup.io.place import Place, Remote
 from dedup.plan import Plan, make_plan, reference_stages
 from dedup.recipe import Recipe
-from dedup.runner import barrier, budget, indexing, progress, publish, reshard, scan, scanned, tables, write
+from dedup.runner import (
+    barrier,
+    budget,
+    estimate,
+    indexing,
+    progress,
+    publish,
+    reshard,
+    scan,
+    scanned,
+    tables,
+    write,
+)
 from dedup.runner.local import Executor, Local, Serial, fault_line, own_peak_rss_bytes
 from dedup.runner.references import exit_code, summarize_references, write_rejected
 from dedup.runner.result import Result
@@ -81,16 +93,24 @@ def run(
     loaded = recipes.load(recipe, input=input, output=output, against=against, changes=changes, **how)
     if address is not None and loaded.executor != "ray":
         raise UserError(f'address is {address!r}, and the executor is {loaded.executor}; an address is for "ray"')
+    return run_recipe(loaded, limit=limit, keep_work=keep_work, quiet=quiet)
+
+
+def run_recipe(loaded: Recipe, *, limit: int | None, keep_work: bool, quiet: bool) -> Result:
+    """Run a recipe that is checked."""
     working = place.work_folder(loaded.output, loaded.work)
     folder = place.at(loaded.output, scratch=working)
     found = shards.discover(loaded.input)
     plan = make_plan(loaded, found, shards.discover_against(loaded.against, found))
     _check_inputs_outside(plan, folder)
     _check_output(folder, plan.recipe)
+    corpus = budget.look_at(plan.every_shard, limit, with_stages=budget.has_stages(plan.recipe))
+    budget.fitting_workers(corpus, memory_of(plan.recipe), 1)
+    estimate.check_disk(working, estimate.least_disk(plan, corpus))
     try:
         with indexing.held(plan), _locked(folder, working) as (lock, check_lock):
             _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
-            return _Run(plan, folder, working, limit, keep_work, quiet, lock, check_lock).run()
+            return _Run(plan, corpus, folder, working, limit, keep_work, quiet, lock, check_lock).run()
     except OSError as error:
         raise RunError(fault_line(error, str(folder))) from error
 
@@ -137,6 +157,7 @@ class _Run:
     def __init__(
         self,
         plan: Plan,
+        corpus: budget.Corpus,
         folder: Place,
         work: Path,
         limit: int | None,
@@ -159,8 +180,8 @@ class _Run:
             self.key = key_of(self.key, self.index.state)
         self.units = units.cut(plan.shards, whole=limit is not None)
         self.against = units.cut(plan.against, len(self.units), whole=limit is not None)
-        self.workers = _workers(plan, len(self.units) + len(self.against))
-        self.memory = plan.recipe.memory or int(memories.given() * memories.SHARE)
+        self.memory, self.corpus = memory_of(plan.recipe), corpus
+        self.workers = self._fitting(workers_of(plan.recipe, plan.every_shard, len(self.units) + len(self.against)))
         self.notes: list[dict[str, Any]] = []
         self.counts: dict[str, list[dict[str, Any]]] = {}  # of every finished task, by part of the run
         self.executor: Executor = Serial()
@@ -212,12 +233,23 @@ class _Run:
 
             seen_by_all = self.work if self._works_elsewhere else self.work.parent
             ray = Ray(recipe, seen_by_all, self.code, quiet=self.quiet)
-            self.workers = ray.workers
+            self.workers = ray.at_most(self._fitting(ray.workers_of_a_node, "of a node"))
             return ray
         if recipe.executor == "local" and self.workers > 1:
             own_stages = not any(":" in step.use for step in recipe.step)
             return Local(self.workers, own_stages=own_stages, lock=self.lock)
         return Serial()
+
+    def _fitting(self, workers: int, where: str = "") -> int:
+        """As many of some workers as the budget suffices for."""
+        fit = budget.fitting_workers(self.corpus, self.memory, workers)
+        if fit < workers:
+            enough = memories.text(self.corpus.least(workers))
+            self.show.warn(
+                f"memory = {memories.text(self.memory)} is enough for {fit} of {workers} workers"
+                f"{where and ' ' + where}; {enough} is for all"
+            )
+        return fit
 
     def _cpu_seconds_elsewhere(self) -> float:
         """CPU time of tasks in processes that are not ours to wait for."""
@@ -280,8 +312,13 @@ class _Run:
 
     def _budget(self, documents: int) -> budget.Budget:
         """What tasks may hold beside a driver that knows so many documents."""
-        workers = self.workers if self.workers > 1 else 0
-        return budget.derive(self.memory, workers, documents, batch_bytes=self.plan.recipe.batch_bytes)
+        return budget.derive(
+            self.memory,
+            self.workers,
+            documents,
+            batch_bytes=self.plan.recipe.batch_bytes,
+            task_bytes=self.corpus.task_bytes,
+        )
 
     def _passes(self) -> dict[str, Any]:
         recipe, plan = self.plan.recipe, self.plan
@@ -303,7 +340,7 @@ class _Run:
                 one.barriers,
                 plan.source,
                 plan.measures,
-                self._budget(0).batch_bytes,
+                self._budget(self.corpus.documents).batch_bytes,
                 recipe.measure_all,
                 self.limit,
                 recipe.folder,
@@ -451,12 +488,17 @@ def _bytes(plan: Plan) -> int:
     return sum(shard.bytes for shard in plan.every_shard)
 
 
-def _workers(plan: Plan, tasks: int) -> int:
+def memory_of(recipe: Recipe) -> int:
+    """The bytes that a run may hold: its budget, or a share of what there is."""
+    return recipe.memory or int(memories.given() * memories.SHARE)
+
+
+def workers_of(recipe: Recipe, found: Sequence[shards.Shard], tasks: int) -> int:
     """As many as asked for; else one a core, each with enough input to be worth its start-up."""
-    if plan.recipe.executor == "serial":
+    if recipe.executor == "serial":
         return 1
-    worth_it = _bytes(plan) // WORKER_BYTES
-    return plan.recipe.workers or max(1, min(os.cpu_count() or 1, worth_it, tasks))
+    worth_it = sum(shard.bytes for shard in found) // WORKER_BYTES
+    return recipe.workers or max(1, min(os.cpu_count() or 1, worth_it, tasks))
 
 
 def _cpu_seconds() -> float:

@@ -64,6 +64,19 @@ class Ray:
         there = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         return min(self._recipe.workers or there, there)
 
+    @property
+    def workers_of_a_node(self) -> int:
+        """The tasks at once on the node of most CPUs."""
+        cpus = [int(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
+        return min(self.workers, max([1, *cpus]))
+
+    def at_most(self, workers: int) -> int:
+        """Have a node do no more tasks at once than its memory is enough for; the tasks at once of all nodes."""
+        cpus = -(-self.workers_of_a_node // workers)  # that a task takes, whole ones, as Ray wants
+        if cpus > 1:
+            self._do = self._ray.remote(num_cpus=cpus, **self._options)(do)
+        return max(1, self.workers // cpus)
+
     def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
         """Do all tasks; a task whose worker died is tried once more, then named. Progress comes task by task."""
         give_back_memory()
