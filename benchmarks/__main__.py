@@ -13,7 +13,20 @@ from pathlib import Path
 from benchmarks.beside import AbsentError
 from benchmarks.table import render
 
-NAMES = ("start", "ratio", "stages", "kernels", "fix", "language", "memory", "resume", "skew", "datatrove", "refit")
+NAMES = (
+    "start",
+    "ratio",
+    "stages",
+    "kernels",
+    "fix",
+    "language",
+    "memory",
+    "budget",
+    "resume",
+    "skew",
+    "datatrove",
+    "refit",
+)
 
 
 def main() -> None:

@@ -253,11 +253,11 @@ def resolve(found: Sequence[tuple[Drops, bool]]) -> Drops:
     """All drops of some barriers in order, each pointing at a document that stays.
 
     A document whose kept twin fell in a later barrier takes that one's twin: with its similarity if the two have equal
-    texts, without one if only some columns are equal.
+    texts, without one if only some columns are equal. `found` is changed in place, since it may
+    be most of what the driver holds.
     """
-    parts = []
     for n, (drops, by_text) in enumerate(found):
-        documents, twins, similarity, kind, verified = (column.copy() for column in drops)
+        documents, twins, similarity, kind, verified = drops
         for later, _ in found[n + 1 :]:
             if not len(later.documents) or not len(documents):
                 continue
@@ -269,10 +269,9 @@ def resolve(found: Sequence[tuple[Drops, bool]]) -> Drops:
             similarity[fell] = later.similarity[at] if same else np.nan
             verified[fell] = later.verified[at] & same
             kind[fell] = later.kind[at] if same else kind[fell]
-        parts.append((documents, twins, similarity, kind, verified))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    order = np.argsort(columns[0])
-    return Drops(*(column[order] for column in columns))
+    order = np.argsort(np.concatenate([drops.documents for drops, _ in found]))
+    columns: list[Any] = [np.concatenate([getattr(drops, name) for drops, _ in found])[order] for name in Drops._fields]
+    return Drops(*columns)
 
 
 def _is_near(drops: Drops) -> bool:

@@ -124,6 +124,8 @@ def write_duplicates(
 
 def _merged(drops: Sequence[Drops]) -> Drops:
     """The drops of all passes, by document."""
+    if len(drops) == 1:
+        return drops[0]  # it is in order, and may be most of what the driver holds
     nothing = np.zeros(0, np.int64)
     empty = Drops(nothing, nothing, np.zeros(0), np.zeros(0, np.int8), np.zeros(0, np.bool_))
     columns: list[Any] = [np.concatenate(column) for column in zip(empty, *drops, strict=True)]
