@@ -250,6 +250,8 @@ def _check_type(name: str, value: Any) -> None:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
     if not fits or (kind is int and value < 0):
         raise RecipeError(f"{name} is {value!r}; it is {meaning}")
+    if name in ("work", "index") and place.is_url(value):
+        raise RecipeError(f"{name} is {value!r}; it is a folder, not on an object store")
     if name == "executor" and value not in EXECUTORS:
         raise RecipeError(f"executor is {value!r}; {nearest(value, EXECUTORS)}")
     if name == "output_shard_bytes" and value < 1:

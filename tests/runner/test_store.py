@@ -174,6 +174,21 @@ def test_a_pattern_finds_on_a_store_what_it_finds_on_disk(pattern: str, s3: Buck
     assert found(f"{s3.url}/{pattern}") == found(str(tmp_path / pattern))
 
 
+def test_references_may_lie_on_a_store(s3: Bucket, tmp_path: Path) -> None:
+    for name, words in (("in", "abc"), ("against", "cd")):
+        write_jsonl(tmp_path / name / "x.jsonl", [{"id": w, "text": f"the document {w}"} for w in words])
+    there = s3.put(tmp_path / "against", "against")
+    result = dedup.run(EXACT | {"id": "id"}, tmp_path / "in", tmp_path / "out", against=there, **SERIAL)
+    assert result.dropped["id"].to_pylist() == ["c"]
+    assert s3.names() == ["against/x.jsonl"]
+
+
+@pytest.mark.parametrize("key", ["work", "index"])
+def test_what_has_to_lie_in_a_folder_is_not_taken_for_one_on_a_store(key: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^{key} is 's3://bucket/x'; it is a folder, not on an object store$"):
+        dedup.run(EXACT | {key: "s3://bucket/x"}, "in", tmp_path / "out", **SERIAL)
+
+
 def test_inputs_on_disk_and_on_a_store_go_together(s3: Bucket, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in" / "x.jsonl", [{"text": "x"}])
     inputs = [s3.put(tmp_path / "in", "in"), s3.put(tmp_path / "in", "more/in"), str(tmp_path / "in")]
@@ -191,12 +206,15 @@ def test_inputs_on_disk_and_on_a_store_go_together(s3: Bucket, tmp_path: Path) -
 @hypothesis.given(
     st.binary(max_size=300),
     st.lists(st.tuples(st.integers(0, 320), st.integers(-1, 90)), max_size=12),
-    st.integers(0, 200),
+    st.sampled_from([0, 0, 60, 200]),
+    st.none() | st.integers(0, 320),
 )
-def test_a_reader_gives_what_a_file_gives(data: bytes, reads: list[tuple[int, int]], held: int) -> None:
+def test_a_reader_gives_what_a_file_gives(
+    data: bytes, reads: list[tuple[int, int]], held: int, until: int | None
+) -> None:
     place.Remote("memory://tests/reader").store.write(data, "memory://tests/reader")
-    reader, file = Reader("memory://tests/reader", ahead=64, held=held), io.BytesIO(data)
-    reader.LEAST = 16
+    reader, file = Reader("memory://tests/reader", ahead=64, held=held, until=until), io.BytesIO(data)
+    reader.LEAST, reader.EARLY = 16, 32
     for at, count in reads:
         assert reader.seek(at) == file.seek(at)
         assert reader.read(count) == file.read(count)
