@@ -326,6 +326,37 @@ def test_without_boto3_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         dedup.run(NEAR, "s3://bucket/in", "out", **SERIAL)
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_no_shard_is_taken_for_broken_because_the_store_fails(
+    kind: str, s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever read of it fails: through pyarrow's reader too the run stops, and rejects nothing."""
+    rows = [{"id": str(n), "text": random.Random(n).randbytes(300).hex()} for n in range(2_000)]
+    (write_jsonl if kind == "jsonl" else write_parquet)(tmp_path / "in" / f"a.{kind}", rows)
+    there = s3.put(tmp_path / "in", "in")
+    reads, before = [0, 0], store.S3.read
+
+    def read(self: store.S3, url: str, begin: int, end: int | None) -> Any:
+        reads[0] += url.startswith(there)
+        if reads[0] == reads[1]:
+            raise RunError("the store fails")
+        return before(self, url, begin, end)
+
+    monkeypatch.setattr(store.S3, "read", read)
+    stopped = 0
+    for reads[1] in range(1, 30):
+        reads[0] = 0
+        try:
+            result = dedup.run(EXACT, there, tmp_path / f"out-{reads[1]}", **SERIAL)
+        except RunError as error:
+            assert str(error) == "the store fails"  # noqa: PT017  # some do, some do not
+            stopped += 1
+        else:
+            assert result.summary["documents_kept"] == 2_000
+            break
+    assert stopped >= 5
+
+
 @pytest.mark.parametrize("how", ["changed", "vanished"])
 def test_an_object_that_changed_or_vanished_since_an_attempt_that_broke_off_is_refused_by_name_once(
     how: str, s3: Bucket, corpus: Path, monkeypatch: pytest.MonkeyPatch
