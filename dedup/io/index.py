@@ -35,7 +35,7 @@ from dedup.io.shards import Shard
 FORMAT = 1
 CATALOGUE = "index.json"
 MERGE_ROWS = 4 << 20  # of keys sorted at once
-BATCH_ROWS = 1 << 16  # of sorted keys
+BATCH_ROWS = 1 << 18  # of sorted keys
 DOCUMENTS = pa.schema(
     [
         ("generation", pa.uint32()), ("id", pa.large_string()), ("file", pa.int32()), ("row", pa.int64()),
@@ -43,7 +43,7 @@ DOCUMENTS = pa.schema(
         ("sketch", pa.large_binary()), ("text", pa.large_string()),
     ]
 )  # fmt: skip
-KEYS = pa.schema([("key", pa.uint64()), ("document", pa.uint64())])
+KEYS = pa.schema([("key", pa.uint64()), ("document", pa.uint32())])
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def find(path: Path, wanted: UInt64s) -> npt.NDArray[np.uint64]:
         counts = high - low
         at = np.repeat(low - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
         at = at.astype(np.int64)
-        found.append(np.stack([documents[at], keys[at]], axis=1))
+        found.append(np.stack([documents[at].astype(np.uint64), keys[at]], axis=1))
     return np.concatenate(found)
 
 
@@ -212,7 +212,7 @@ def write_keys(path: Path, parts: Iterable[tuple[UInt64s, UInt64s]]) -> None:
         for keys, documents in parts:
             for at in range(0, len(keys), BATCH_ROWS):
                 some = slice(at, at + BATCH_ROWS)
-                columns = [pa.array(keys[some]), pa.array(documents[some])]
+                columns = [pa.array(keys[some]), pa.array(documents[some].astype(np.uint32))]
                 writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=KEYS))
 
 

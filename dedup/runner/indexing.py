@@ -143,8 +143,10 @@ class Index:
         self._settings = settings_of(plan)
         self._catalogue = store.load(self._path)
         check(self._path, self._catalogue, self._settings)
-        # Without versions of code: the same command after an update is the same run, and adds nothing twice.
-        self._run = key_of(plan.recipe.identity(), [shard.fingerprint for shard in plan.every_shard], plan.files)
+        # Without versions of code and ways to write a path: the same command after an update adds nothing twice.
+        steps = {k: v for k, v in plan.recipe.identity().items() if k not in ("input", "against", "index")}
+        read = [[shard.role, shard.priority, shard.fingerprint] for shard in plan.every_shard]
+        self._run = key_of(steps, read, dict(plan.files))
         self._before = self._catalogue.before(self._run)
         self._compared = 0
 
