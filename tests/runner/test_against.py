@@ -162,6 +162,15 @@ def test_columns_are_compared_with_those_of_references(tmp_path: Path) -> None:
     assert pairs(result) == [("1", f"{tmp_path}/ref/a.parquet#0", 1.0, "exact"), ("2", "2", 1.0, "exact")]
 
 
+def test_references_of_equal_columns_all_stay_for_the_next_barrier(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in" / "a.jsonl", [{"id": "1", "url": "new", "text": TEXTS["b"] + " pea"}])
+    same = [{"id": name, "url": "same", "text": TEXTS[name]} for name in "ab"]
+    write_jsonl(tmp_path / "ref" / "a.jsonl", same)
+    recipe = {"id": "id", "step": [{"dedup": "exact", "on": "url"}, {"dedup": "near"}]}
+    result = dedup.run(recipe, tmp_path / "in", tmp_path / "out", against=tmp_path / "ref", **SERIAL)
+    assert pairs(result) == [("1", "b", pytest.approx(26 / 27), "near")]
+
+
 def test_unreadable_references_are_told_and_counted_apart(corpus: Path) -> None:
     (corpus / "ref" / "t.parquet").write_bytes(b"PAR1 is not enough")
     with open(corpus / "ref" / "r.jsonl", "a") as file:

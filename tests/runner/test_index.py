@@ -216,6 +216,21 @@ def test_a_file_that_is_gone_or_changed_is_named_when_its_text_is_needed(parts: 
     assert grow(parts, BOTH, ["c"], **SERIAL)[0].summary["duplicates"]["exact"] == 1
 
 
+@pytest.mark.parametrize("index_texts", [False, True])
+def test_texts_are_compared_as_the_steps_left_them(tmp_path: Path, index_texts: bool) -> None:
+    marked = f"<div class='one two three four'>{LONG['a']}</div>"
+    write_jsonl(tmp_path / "in-a" / "x.jsonl", [{"id": "a1", "text": marked}, {"id": "a2", "text": LONG["b"]}])
+    alike = [{"id": "b1", "text": LONG["a"] + " pea"}, {"id": "b2", "text": LONG["b"] + " rye"}]
+    write_jsonl(tmp_path / "in-b" / "x.jsonl", alike)
+    recipe = {"id": "id", "index_texts": index_texts, "step": [{"use": "clean.strip_html"}, {"dedup": "near"}]}
+    grow(tmp_path, recipe, ["a"], **SERIAL)
+    if index_texts:
+        shutil.rmtree(tmp_path / "in-a")
+    (result,) = grow(tmp_path, recipe, ["b"], **SERIAL)
+    similarity = pytest.approx(116 / 117)
+    assert pairs(result) == [("b1", "a1", similarity, "near"), ("b2", "a2", similarity, "near")]
+
+
 @pytest.mark.parametrize(
     ("step", "message"),
     [
