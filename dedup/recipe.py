@@ -182,8 +182,6 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
     for item in dataclasses.fields(Recipe):
         if item.name in values:
             _check_type(item.name, values[item.name])
-    if place.is_url(values.get("index", "")):
-        raise RecipeError(f"index is {values['index']!r}; its files are memory-mapped, so it is a local folder")
     if values.get("memory") is not None:
         values["memory"] = memory.parse(values["memory"])
     values["step"] = _with_shared_keep(tuple(_step(number, step) for number, step in enumerate(steps)))
