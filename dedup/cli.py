@@ -241,7 +241,7 @@ def index() -> None:
     Examples:
       dedup index info out/index
       dedup index merge out/index
-      dedup index remove-source out/index data/withdrawn
+      dedup index remove-source out/index data/sample/en-0.jsonl
     """
 
 
@@ -267,7 +267,7 @@ def merge(folder: str) -> None:
     """
     from dedup.runner import indexing
 
-    indexing.merge(folder)
+    click.echo(f"{indexing.merge(folder):,} documents in one folder")
 
 
 @index.command("remove-source")
@@ -276,7 +276,7 @@ def merge(folder: str) -> None:
 def remove_source(folder: str, sources: tuple[str, ...]) -> None:
     """Forget the documents of some files or folders, which later runs then keep again.
 
-    Example: dedup index remove-source out/index data/withdrawn
+    Example: dedup index remove-source out/index data/sample/en-0.jsonl
     """
     from dedup.runner import indexing
 

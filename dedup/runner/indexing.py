@@ -228,11 +228,12 @@ def tell(folder: str, *, as_json: bool = False) -> str:
     return "\n".join([*lines, *(f"  {path}  {count:,}" for path, count in sources.items())])
 
 
-def merge(folder: str) -> None:
-    """Put the folders of an index into one."""
+def merge(folder: str) -> int:
+    """Put the folders of an index into one; how many documents it has."""
     _existing(Path(folder))
     with store.locked(Path(folder)):
         store.merge(Path(folder))
+        return sum(one.documents for one in store.load(Path(folder)).generations)
 
 
 def remove_source(folder: str, sources: Sequence[str]) -> int:
