@@ -145,3 +145,18 @@ def test_a_run_stays_within_its_budget(tmp_path: Path, kind: str) -> None:
     assert peak > size / 2  # what is asked for is needed, about
     assert json.loads((output / "report" / "summary.json").read_text())["workers"] == 2
     assert benchmark.differences(output, planted.truth(what)) == 0
+
+
+@pytest.mark.ray
+def test_a_node_of_ray_does_no_more_tasks_at_once_than_its_memory_is_enough_for(
+    tmp_path: Path, one_ray: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", [{"id": "x", "text": "some words"}] * 3)
+    least = budget.look_at(shards.discover([str(source)])).least
+    result = dedup.run(NEAR, source, tmp_path / "out", executor="ray", workers=2, memory=least(1))
+    assert (result.summary["workers"], result.summary["documents_dropped"]) == (1, 2)
+    told = [line for line in capsys.readouterr().err.splitlines() if "of a node" in line]
+    assert told == [
+        f"dedup: memory = {memory.text(least(1))} is enough for 1 of 2 workers of a node; "
+        f"{memory.text(least(2))} is for all"
+    ]
