@@ -37,7 +37,7 @@ def text(size: float) -> str:
     """An amount for people: "734M", "1.4G", rounded up."""
     if size > 10 * (1 << 30):
         return f"{-(-size // (1 << 30)):.0f}G"
-    if size > 1 << 30:
+    if size >= 1 << 30:
         return f"{-(-size * 10 // (1 << 30)) / 10:.1f}G"
     return f"{-(-size // (1 << 20)):.0f}M"
 

@@ -28,8 +28,8 @@ def test_anything_else_is_refused_with_what_would_be_right(written: object) -> N
 
 
 def test_amounts_are_shown_rounded_up() -> None:
-    assert [memory.text(size) for size in (734 << 20, (734 << 20) + 1, 3 << 29, 11 << 30)] == [
-        "734M", "735M", "1.5G", "11G",
+    assert [memory.text(size) for size in (734 << 20, (734 << 20) + 1, 1 << 30, 3 << 29, 11 << 30)] == [
+        "734M", "735M", "1.0G", "1.5G", "11G",
     ]  # fmt: skip
 
 
