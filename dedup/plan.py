@@ -138,8 +138,19 @@ def _passes(steps: Sequence[Step]) -> tuple[Pass, ...]:
         if step.kind == "stage" and barriers:
             passes.append(Pass(tuple(stages), tuple(barriers)))
             stages, barriers = [], []
+        _refuse_other_signatures(step, barriers)
         (stages if step.kind == "stage" else barriers).append(step)
     return (*passes, Pass(tuple(stages), tuple(barriers)))
+
+
+def _refuse_other_signatures(step: Step, barriers: Sequence[Step]) -> None:
+    """RecipeError for a near step whose scan makes the signatures of another one before it."""
+    before = next((one for one in barriers if one.kind == "near"), None)
+    if step.kind == "near" and before is not None and bands_of(step) != bands_of(before):
+        raise RecipeError(
+            f"{step.label}: it follows {before.label}, whose signatures or threshold are others, and adjacent barriers "
+            "share one scan; take the one of the lower threshold, or put a stage between them"
+        )
 
 
 def _known_columns(shards: Sequence[Shard]) -> dict[str, set[Any]] | None:

@@ -41,7 +41,6 @@ class Budget:
     batch_bytes      of text a batch
     exact_rows       of one partition of exact keys
     band_rows        of one partition of band keys
-    edge_bytes       that a task of edges, components or representatives may hold
     group_shingles   of the components that one task decides
     """
 
@@ -49,7 +48,6 @@ class Budget:
     batch_bytes: int
     exact_rows: int
     band_rows: int
-    edge_bytes: int
     group_shingles: int
 
 
@@ -66,7 +64,6 @@ def derive(memory: int, workers: int, documents: int, *, batch_bytes: int, task_
         batch_bytes=min(batch_bytes, max(MIB, (room - task_bytes) // BATCHES)),
         exact_rows=_power(room // 160, 1 << 16, 1 << 19),
         band_rows=_power(room // 160, 1 << 16, 1 << 19),
-        edge_bytes=room // 2,
         group_shingles=_power(room // 64, 1 << 19, 1 << 21),
     )
 

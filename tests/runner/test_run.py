@@ -650,6 +650,7 @@ def test_an_output_around_the_input_is_refused(small: Path) -> None:
         ({"step": [{"dedup": "near", "keep": "best"}]}, "step[0] (near): keep is 'best'; it is one of first, last, longest, shortest, highest:<column>, lowest:<column>"),  # noqa: E501
         ({"step": [{"dedup": "near", "keep": "highest:scroe"}]}, "step[0] (near): no step makes a column 'scroe' and no shard has it; did you mean 'score'?"),  # noqa: E501
         ({"step": [{"dedup": "exact", "on": "urll"}]}, "step[0] (exact): no step makes a column 'urll' and no shard has it; did you mean 'url'?"),  # noqa: E501
+        ({"step": [{"dedup": "near", "threshold": 0.9}, {"dedup": "near"}]}, "step[1] (near): it follows step[0] (near), whose signatures or threshold are others, and adjacent barriers share one scan; take the one of the lower threshold, or put a stage between them"),  # noqa: E501
         ({"step": [{"use": "drop.when", "word_count": {"below": 5}}]}, "step[0] (drop.when): no step makes a column 'word_count' and no shard has it; "),  # noqa: E501
         ({"step": [{"use": "measure.gopher.quality", "words": "tokens"}, {"use": "drop.when", "word_cont": {"below": 5}}]}, "step[1] (drop.when): no step makes a column 'word_cont' and no shard has it; did you mean 'word_count'?"),  # noqa: E501
         ({"step": [{"use": "drop.when", "zzzzz": {"below": 5}}]}, "step[0] (drop.when): no step makes a column 'zzzzz' and no shard has it; known: drop_reason, id, score, text, url"),  # noqa: E501
