@@ -27,10 +27,10 @@ def parse(written: object) -> int:
         return written
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)", written, re.ASCII) if isinstance(written, str) else None
     unit = _UNITS.get(found[2].upper()) if found else None
-    size = int(float(found[1]) * unit) if found and unit else 0
-    if size <= 0:
+    size = float(found[1]) * unit if found and unit else 0.0
+    if not 1 <= size < 1 << 63:
         raise RecipeError(f'memory is {written!r}; it is an amount such as "8G", "512MiB" or a number of bytes')
-    return size
+    return int(size)
 
 
 def text(size: float) -> str:

@@ -6,6 +6,8 @@ holds, and a small file that unpacks to terabytes is met one block at a time.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import zlib
 from collections.abc import Generator, Iterator
@@ -56,6 +58,23 @@ def blocks(
         else:
             file.seek(begin)
             yield from _gathered(_gzip(file, size) if codec == "gzip" else _zstd_lines(file, begin, end), size)
+
+
+def beginning(data: bytes, codec: Codec, most: int) -> tuple[bytes, int]:
+    """What the first bytes of a file decode to, up to about `most` bytes, and how many of them that took."""
+    if codec == "none":
+        return data, len(data)
+    pieces: list[bytes] = []
+    size = 0
+    file = io.BytesIO(data)
+    pairs = ((0, piece) for piece in _gzip(file, BLOCK_BYTES)) if codec == "gzip" else _zstd(file)
+    with contextlib.suppress(BrokenShard):  # of which the data may be the first part
+        for _, piece in pairs:
+            pieces.append(piece)
+            size += len(piece)
+            if size >= most:
+                break
+    return b"".join(pieces), file.tell()
 
 
 def line_start(path: str | Path, at: int, most: int) -> int:

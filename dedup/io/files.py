@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,12 @@ def replacing(path: Place, *, sync: bool = True) -> Iterator[Path]:
 
 
 def _end_of(name: str) -> str:
-    """What a temporary name keeps of a name: a file system takes 255 bytes, which a name may use up."""
-    return os.fsencode(name)[-100:].decode("utf-8", "ignore")
+    """What a temporary name keeps of a name: a file system takes 255 bytes, which a name may use up.
+
+    Its hash, because names that end alike may be written at once, and its end, for people.
+    """
+    whole = os.fsencode(name)
+    return f"{zlib.crc32(whole):08x}-{whole[-100:].decode('utf-8', 'ignore')}"
 
 
 def save_array(path: str | Path, array: npt.NDArray[Any]) -> None:

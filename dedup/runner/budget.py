@@ -12,12 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import zstandard
-from isal import isal_zlib
 
 from dedup import memory
 from dedup.errors import UserError
-from dedup.io import parquet, place
+from dedup.io import decode, parquet, place
 from dedup.io.shards import Shard
 from dedup.recipe import Recipe
 
@@ -137,20 +135,11 @@ def _look(shard: Shard) -> tuple[int, int, int]:
             with parquet.open_file(shard.path) as file:
                 sizes = [file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups)]
                 return file.metadata.num_rows, sum(sizes), max(sizes, default=0)
-        raw = place.head(shard.path, HEAD_BYTES)
-        head = _decoded(raw, shard.codec)
-    except (OSError, pa.ArrowException, zstandard.ZstdError, isal_zlib.error):
+        head, used = decode.beginning(place.head(shard.path, HEAD_BYTES), shard.codec, 64 * HEAD_BYTES)
+    except (OSError, pa.ArrowException):
         return 0, 0, 0
-    share = shard.bytes / len(raw)
+    share = shard.bytes / max(used, 1)
     return max(1 if head else 0, int(head.count(b"\n") * share)), int(len(head) * share), 0
-
-
-def _decoded(raw: bytes, codec: str) -> bytes:
-    if codec == "gzip":
-        return bytes(isal_zlib.decompressobj(wbits=31).decompress(raw, 64 * HEAD_BYTES))
-    if codec == "zstd":
-        return bytes(zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj().decompress(raw))
-    return raw
 
 
 def fitting_workers(corpus: Corpus, memory_bytes: int, workers: int) -> int:

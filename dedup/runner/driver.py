@@ -312,6 +312,12 @@ class _Run:
 
     def _budget(self, documents: int) -> budget.Budget:
         """What tasks may hold beside a driver that knows so many documents."""
+        least = dataclasses.replace(self.corpus, documents=documents).least(self.workers)
+        if least > self.memory:
+            self.show.warn(
+                f"memory = {memories.text(self.memory)} is less than {documents:,} documents take, which is about "
+                f"{memories.text(least)}; the run goes on"
+            )
         return budget.derive(
             self.memory,
             self.workers,

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from dedup import drop
 from dedup.buffers import Int64s
+from dedup.errors import RunError
 from dedup.io import jsonl, parquet, place
 from dedup.io.files import replacing
 from dedup.io.place import Place
@@ -195,7 +196,9 @@ class _Lines:
         """Lines begin to end - 1, a block of them at once."""
         while True:
             if self._block is None:
-                self._block = next(self._blocks)
+                self._block = next(self._blocks, None)
+            if not isinstance(self._block, jsonl.Lines):
+                raise RunError(f"{self.source.path}: it holds fewer lines than were written to it; run again")
             first, bounds = self._block.first_row, self._block.bounds
             until = first + len(bounds) - 1
             low, high = max(begin, first), min(end, until)
@@ -214,6 +217,7 @@ class _Groups:
         with parquet.open_file(source.path) as file:
             groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         self._ends = np.cumsum(groups)
+        self._held: tuple[int, Any] = (-1, None)  # parts that end within a group come back to it
 
     def writer(self, path: Path) -> parquet.GroupWriter:
         with parquet.open_file(self.source.path) as file:
@@ -228,4 +232,7 @@ class _Groups:
                 if first >= end:
                     return
                 low, high = max(begin, first), min(end, until)
-                yield file.read_row_group(group, use_threads=False).slice(low - first, high - low)
+                if self._held[0] != group:
+                    self._held = (-1, None)
+                    self._held = (group, file.read_row_group(group, use_threads=False))
+                yield self._held[1].slice(low - first, high - low)

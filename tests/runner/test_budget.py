@@ -16,7 +16,7 @@ from benchmarks import planted
 from benchmarks.memory import watched
 from dedup import memory
 from dedup.errors import UserError
-from dedup.io import shards
+from dedup.io import decode, shards
 from dedup.runner import budget, estimate
 from tests.runs import NEAR, write_jsonl
 
@@ -160,3 +160,24 @@ def test_a_node_of_ray_does_no_more_tasks_at_once_than_its_memory_is_enough_for(
         f"dedup: memory = {memory.text(least(1))} is enough for 1 of 2 workers of a node; "
         f"{memory.text(least(2))} is for all"
     ]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+@pytest.mark.parametrize("lines_a_frame", [20, 20_000])
+def test_documents_are_estimated_whatever_members_and_frames_a_file_has(
+    codec: str, lines_a_frame: int, tmp_path: Path
+) -> None:
+    lines = [f'{{"text": "{n} {n * n} {n * n * n}"}}\n'.encode() for n in range(20_000)]
+    compress = gzip.compress if codec == "gzip" else zstandard.ZstdCompressor().compress
+    frames = (b"".join(lines[n : n + lines_a_frame]) for n in range(0, len(lines), lines_a_frame))
+    (tmp_path / "in.jsonl").write_bytes(b"".join(map(compress, frames)))
+    corpus = budget.look_at(shards.discover([str(tmp_path)]))
+    assert 15_000 < corpus.documents < 25_000
+
+
+def test_a_bomb_is_looked_at_no_further_than_a_few_megabytes() -> None:
+    for raw in (gzip.compress(bytes(1 << 28)), zstandard.ZstdCompressor().compress(bytes(1 << 28))):
+        codec = "gzip" if raw.startswith(b"\x1f\x8b") else "zstd"
+        decoded, used = decode.beginning(raw, codec, 1 << 24)
+        assert len(decoded) < 18 << 20
+        assert 0 < used <= len(raw)
