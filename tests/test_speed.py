@@ -24,6 +24,7 @@ def test_the_version_is_told_at_once() -> None:
     assert start.version().cpu_seconds < 2 * start.VERSION_BAR
 
 
+@pytest.mark.slow
 def test_ten_documents_take_seconds_with_a_warm_cache(tmp_path: Path) -> None:
     assert start.ten_documents(tmp_path).cpu_seconds < 2 * start.TEN_BAR
 

@@ -131,7 +131,7 @@ POLICIES = ["first", "last", "longest", "shortest", "highest:score", "lowest:sco
 
 
 @pytest.mark.parametrize("keep", POLICIES)
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(corpus=corpora(), formats=st.permutations(["jsonl", "parquet"]))
 def test_every_keep_policy_drops_what_comparing_all_pairs_drops(keep: str, corpus: Corpus, formats: list[str]) -> None:
     check_against_naive(corpus, keep, formats, SERIAL)

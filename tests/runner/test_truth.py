@@ -17,6 +17,14 @@ from tests.runs import NEAR
 pytestmark = pytest.mark.shared
 THRESHOLD = 0.8
 
+# That executors give the same bytes is shown by smaller corpora.
+EXECUTORS = pytest.mark.parametrize(
+    "executor",
+    ["serial", pytest.param("local", marks=pytest.mark.slow),
+     pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])],
+    indirect=True,
+)  # fmt: skip
+
 
 def _in_shards(path: Path, folder: Path, count: int) -> pa.Table:
     """The table of a file, written as some shards, so that there is something for workers to share."""
@@ -28,6 +36,7 @@ def _in_shards(path: Path, folder: Path, count: int) -> pa.Table:
     return table
 
 
+@EXECUTORS
 @pytest.mark.parametrize("name", ["en", "other"])
 def test_every_drop_has_a_kept_twin_at_the_threshold_and_hardly_a_pair_is_left(
     name: str, shared: Path, tmp_path: Path, executor: dict[str, Any]
@@ -62,6 +71,7 @@ def test_every_drop_has_a_kept_twin_at_the_threshold_and_hardly_a_pair_is_left(
     assert len(residual) <= 0.001 * len(similar), residual
 
 
+@EXECUTORS
 def test_one_line_texts_go_only_for_an_equal_one_or_a_verified_twin(
     shared: Path, tmp_path: Path, executor: dict[str, Any]
 ) -> None:
