@@ -39,6 +39,14 @@ WORDS = [
     "zoo",
 ]
 NEAR = {"text": "text", "id": "id", "step": [{"dedup": "near"}]}
+EVERYTHING = {
+    "id": "id",
+    "step": [
+        {"use": "clean.fix_text"}, {"use": "measure.gopher.quality", "words": "tokens"},
+        {"use": "drop.when", "word_count": {"below": 3}}, {"dedup": "exact"}, {"dedup": "near", "keep": "longest"},
+        {"use": "clean.normalize"}, {"use": "drop.when", "word_count": {"above": 150}},
+    ],
+}  # fmt: skip
 
 # A module with a stage that ends its worker where it meets a text, the first `times` times; `marker` counts them.
 DIES = """

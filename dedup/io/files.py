@@ -110,7 +110,7 @@ def _lock(path: Path, until: float, output: str) -> int:
         except OSError:
             holder = os.pread(lock, 20, 0)
             os.close(lock)
-            if _lives(holder) or time.monotonic() > until:
+            if lives(holder) or time.monotonic() > until:
                 raise UserError(
                     f"{output}: another run is writing there; wait for it or choose another output"
                 ) from None
@@ -123,7 +123,7 @@ def _lock(path: Path, until: float, output: str) -> int:
         os.close(lock)
 
 
-def _lives(process: bytes) -> bool:
+def lives(process: bytes | int) -> bool:
     """Whether the process that a lock names is there."""
     try:
         os.kill(int(process), 0)

@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from dedup.errors import DedupError, RunError, UserError
+from dedup.io.files import lives
 from dedup.io.place import Remote
 from dedup.io.store import Conflict
 
@@ -113,16 +114,6 @@ def _is_left(owner: bytes, age: float | None) -> bool:
         seconds, host, process = float(said["seconds"]), said["host"], int(said["pid"])
     except (ValueError, KeyError, TypeError):
         return age is None or age > SECONDS
-    if host == socket.gethostname() and process != os.getpid() and not _lives(process):
+    if host == socket.gethostname() and process != os.getpid() and not lives(process):
         return True
     return age is not None and age > seconds
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True

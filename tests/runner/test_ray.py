@@ -20,17 +20,9 @@ from dedup.recipe import load
 from dedup.runner import ray as executors
 from dedup.runner.driver import environment_key
 from dedup.runner.task import Task
-from tests.runs import DIES, NEAR, files, tree_bytes, write_jsonl
+from tests.runs import DIES, EVERYTHING, NEAR, files, tree_bytes, write_jsonl
 
 ROOT = Path(__file__).parents[2]
-EVERYTHING = {
-    "id": "id",
-    "step": [
-        {"use": "clean.fix_text"}, {"use": "measure.gopher.quality", "words": "tokens"},
-        {"use": "drop.when", "word_count": {"below": 3}}, {"dedup": "exact"}, {"dedup": "near", "keep": "longest"},
-        {"use": "clean.normalize"}, {"use": "drop.when", "word_count": {"above": 150}},
-    ],
-}  # fmt: skip
 
 
 def rows(folder: Path, *texts: str) -> str:

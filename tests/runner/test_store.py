@@ -28,18 +28,10 @@ from dedup.errors import RunError, UserError
 from dedup.io import lease, place, shards, store
 from dedup.io.ranged import Reader
 from tests.bucket import Bucket
-from tests.runs import NEAR, files, tree_bytes, write_jsonl, write_parquet
+from tests.runs import EVERYTHING, NEAR, files, tree_bytes, write_jsonl, write_parquet
 
 SERIAL: dict[str, Any] = {"executor": "serial"}
 EXACT = {"step": [{"dedup": "exact"}]}
-EVERYTHING = {
-    "id": "id",
-    "step": [
-        {"use": "clean.fix_text"}, {"use": "measure.gopher.quality", "words": "tokens"},
-        {"use": "drop.when", "word_count": {"below": 3}}, {"dedup": "exact"}, {"dedup": "near", "keep": "longest"},
-        {"use": "clean.normalize"}, {"use": "drop.when", "word_count": {"above": 150}},
-    ],
-}  # fmt: skip
 
 
 @pytest.fixture
