@@ -49,11 +49,23 @@ class Drops(NamedTuple):
         columns: list[Any] = [column[low:high] for column in self]
         return Drops(*columns)
 
-    def sorted(self) -> Drops:
-        """By document."""
-        order = np.argsort(self.documents)
-        columns: list[Any] = [column[order] for column in self]
-        return Drops(*columns)
+
+def joined(parts: Sequence[Drops]) -> Drops:
+    """All drops of some parts by document; of one part, which is in order, the same arrays."""
+    if len(parts) == 1:
+        return parts[0]
+    documents = np.concatenate([part.documents for part in parts])
+    places = np.empty(len(documents), np.int64)
+    places[np.argsort(documents)] = np.arange(len(documents))
+    del documents
+    columns: list[Any] = []
+    for column in zip(*parts, strict=True):
+        columns.append(np.empty(len(places), column[0].dtype))
+        at = 0
+        for values in column:  # one after the other: both lie there already, a third copy would not fit the budget
+            columns[-1][places[at : at + len(values)]] = values
+            at += len(values)
+    return Drops(*columns)
 
 
 RunTasks = Callable[[str, Sequence[Task]], list[dict[str, Any]]]
@@ -269,9 +281,8 @@ def resolve(found: Sequence[tuple[Drops, bool]]) -> Drops:
             similarity[fell] = later.similarity[at] if same else np.nan
             verified[fell] = later.verified[at] & same
             kind[fell] = later.kind[at] if same else kind[fell]
-    order = np.argsort(np.concatenate([drops.documents for drops, _ in found]))
-    columns: list[Any] = [np.concatenate([getattr(drops, name) for drops, _ in found])[order] for name in Drops._fields]
-    return Drops(*columns)
+    found = [(drops, by_text) for drops, by_text in found if len(drops.documents)] or found[:1]
+    return joined([drops for drops, _ in found])
 
 
 def _is_near(drops: Drops) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +23,7 @@ from dedup.io.place import Place, at, is_url, parquet_source
 from dedup.io.shards import Shard
 from dedup.plan import Plan
 from dedup.recipe import Recipe
-from dedup.runner.barrier import Drops
+from dedup.runner.barrier import Drops, joined
 from dedup.runner.scan import DUPLICATE
 from dedup.runner.scanned import Scan, Scanned, open_table, rows_table
 
@@ -39,6 +41,9 @@ LOCAL = pa.schema(
     ]
 )
 DUPLICATES = pa.schema([LOCAL.field(i) for i in range(1, len(LOCAL))])
+TWINS = pa.schema([("place", pa.int64()), ("id", pa.large_string()), ("doc_id", pa.int64())])
+NO_TWIN = pa.RecordBatch.from_pylist([], TWINS)
+NAMED_AT_ONCE = 1 << 20
 
 
 def write_recipe(path: Place, text: str) -> None:
@@ -105,14 +110,16 @@ def write_duplicates(
     references   numbered before zero
     """
     merged = _merged(drops)
-    ids, numbers = _names([*references.spans(), *scanned.spans()], np.unique(merged.twins))
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    with replacing(output / "duplicates.parquet") as temporary:
+    named = _name_twins(folder, merged, references, scanned)
+    paths: list[str] = []
+    with replacing(output / "duplicates.parquet") as temporary, contextlib.ExitStack() as stack:
+        twin_files = [stack.enter_context(pa.ipc.open_file(stack.enter_context(pa.OSFile(name)))) for name in named]
         writer = parquet.RowWriter(temporary, DUPLICATES)
-        for scan, base, until in scanned.spans():
+        for unit, (scan, base, until) in enumerate(scanned.spans()):
             low, high = np.searchsorted(merged.documents, [base, until])
-            table = _local_table(scan, merged.between(low, high), base, ids, numbers)
+            twins = pa.Table.from_batches([file.get_batch(unit) for file in twin_files], TWINS).sort_by("place")
+            table = _local_table(scan, merged.between(low, high), base, twins)
             path = folder / f"{scan.unit.number:05}.arrow"
             with pa.ipc.new_file(str(path), LOCAL) as file:
                 file.write_table(table)
@@ -124,43 +131,60 @@ def write_duplicates(
 
 def _merged(drops: Sequence[Drops]) -> Drops:
     """The drops of all passes, by document."""
-    if len(drops) == 1:
-        return drops[0]  # it is in order, and may be most of what the driver holds
     nothing = np.zeros(0, np.int64)
-    empty = Drops(nothing, nothing, np.zeros(0), np.zeros(0, np.int8), np.zeros(0, np.bool_))
-    columns: list[Any] = [np.concatenate(column) for column in zip(empty, *drops, strict=True)]
-    return Drops(*columns).sorted()
+    return joined(drops or [Drops(nothing, nothing, np.zeros(0), np.zeros(0, np.int8), np.zeros(0, np.bool_))])
 
 
-def _names(spans: Sequence[tuple[Scan, int, int]], twins: Any) -> tuple[Any, Any]:
-    """((document, id) of every kept twin, their doc_ids)."""
+def _name_twins(folder: Path, drops: Drops, references: Scanned, scanned: Scanned) -> list[str]:
+    """Files that tell the id and doc_id of every drop's kept twin, a batch a unit of the dropped, places ascending.
+
+    So many drops at once, in the order of their twins: no more ids than these have are in memory.
+    """
+    spans = [*references.spans(), *scanned.spans()]
+    order = np.argsort(drops.twins)
+    ends = scanned.bases[1:]
+    paths: list[str] = []
+    for begin in range(0, len(order), NAMED_AT_ONCE):
+        places = np.sort(order[begin : begin + NAMED_AT_ONCE])
+        twins, at = np.unique(drops.twins[places], return_inverse=True)
+        ids, numbers = _names(spans, twins)
+        table = pa.table([places, ids.take(pa.array(at)), numbers[at]], schema=TWINS)
+        cuts = [0, *np.searchsorted(drops.documents[places], ends).tolist()]
+        paths.append(str(folder / f"twins-{len(paths):05}.arrow"))
+        with pa.ipc.new_file(paths[-1], TWINS) as file:
+            for low, high in pairwise(cuts):
+                file.write_batch(table.slice(low, high - low).to_batches()[0] if high > low else NO_TWIN)
+    return paths
+
+
+def _names(spans: Sequence[tuple[Scan, int, int]], documents: Any) -> tuple[Any, Any]:
+    """(ids, doc_ids) of some documents, ascending."""
     ids = [pa.array([], pa.large_string())]
     numbers = [np.zeros(0, np.int64)]
     for scan, base, until in spans:
-        low, high = np.searchsorted(twins, [base, until])
+        low, high = np.searchsorted(documents, [base, until])
         if low < high:
-            some, rows = twins[low:high] - base, scan.table()
+            some, rows = documents[low:high] - base, scan.table()
             ids.append(scan.ids(some, rows))
             numbers.append(scan.doc_ids(some, rows))
-    return (twins, pa.concat_arrays(ids)), np.concatenate(numbers)
+    return pa.concat_arrays(ids), np.concatenate(numbers)
 
 
-def _local_table(scan: Scan, drops: Drops, base: int, ids: Any, numbers: Any) -> pa.Table:
+def _local_table(scan: Scan, drops: Drops, base: int, twins: pa.Table) -> pa.Table:
     if not len(drops.documents):
         return LOCAL.empty_table()
-    twins, names = ids
-    at = np.searchsorted(twins, drops.twins)
     own, rows = drops.documents - base, scan.table()
     missing = np.isnan(drops.similarity)
+    numbers = twins["doc_id"].to_numpy()
     columns = [
         own,
         scan.ids(own, rows),
-        names.take(pa.array(at)),
+        twins["id"],
         pa.array(drops.similarity, mask=missing),
         pa.array(np.array(KINDS)[drops.kind]),
         drops.verified,
         scan.doc_ids(own, rows),
-        pa.array(numbers[at], mask=numbers[at] < 0),  # one of an index is in no shard of this run
+        pa.array(numbers, mask=numbers < 0),  # one of an index is in no shard of this run
     ]
     return pa.table(columns, names=LOCAL.names).cast(LOCAL)
 
