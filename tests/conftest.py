@@ -40,6 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--seeded-subset"):
         slow = [item for item in items if "slow" in item.keywords]
         chosen = seeded_subset([item.nodeid for item in slow])
+        chosen |= {item.nodeid for item in slow if any(mark.kwargs.get("always") for mark in item.iter_markers("slow"))}
         gone = [item for item in slow if item.nodeid not in chosen]
         config.hook.pytest_deselected(items=gone)
         items[:] = [item for item in items if item not in gone]

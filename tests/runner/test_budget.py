@@ -126,7 +126,9 @@ def test_the_planted_corpus_is_what_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["jsonl", "parquet", "one group", "jsonl.zst", "web_en"])
+@pytest.mark.parametrize(
+    "kind", ["jsonl", pytest.param("parquet", marks=pytest.mark.slow(always=True)), "one group", "jsonl.zst", "web_en"]
+)
 def test_a_run_stays_within_its_budget(tmp_path: Path, kind: str) -> None:
     what = planted.write(tmp_path, 50_000, format="jsonl" if kind.startswith("jsonl") else "parquet")
     (path,) = (tmp_path / "shards").iterdir()
