@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -138,19 +138,8 @@ def _passes(steps: Sequence[Step]) -> tuple[Pass, ...]:
         if step.kind == "stage" and barriers:
             passes.append(Pass(tuple(stages), tuple(barriers)))
             stages, barriers = [], []
-        _refuse_other_signatures(step, barriers)
         (stages if step.kind == "stage" else barriers).append(step)
     return (*passes, Pass(tuple(stages), tuple(barriers)))
-
-
-def _refuse_other_signatures(step: Step, barriers: Sequence[Step]) -> None:
-    """RecipeError for a near step whose scan makes the signatures of another one before it."""
-    before = next((one for one in barriers if one.kind == "near"), None)
-    if step.kind == "near" and before is not None and bands_of(step) != bands_of(before):
-        raise RecipeError(
-            f"{step.label}: it follows {before.label}, whose signatures or threshold are others, and adjacent barriers "
-            "share one scan; take the one of the lower threshold, or put a stage between them"
-        )
 
 
 def _known_columns(shards: Sequence[Shard]) -> dict[str, set[Any]] | None:
@@ -292,6 +281,28 @@ def bands_of(step: Step) -> tuple[Sketch, Bands]:
     """Signature settings and bands of a near step."""
     sketch: Sketch = sketch_of(step, Sketch)
     return sketch, bands_for(step.settings["threshold"], sketch.slots)
+
+
+class NearFiles(NamedTuple):
+    """Which files of a scan a near step reads: sketches-S.bin and shingles-S.npy, bands-B.bin."""
+
+    sketches: int
+    bands: int
+
+
+def near_files(barriers: Sequence[Step]) -> dict[int, NearFiles]:
+    """Of the near steps among adjacent barriers, by their places; those of equal settings share a file."""
+    sketches: list[Sketch] = []
+    banded: list[tuple[Sketch, int, int]] = []
+    found = {}
+    for n, step in enumerate(barriers):
+        if step.kind == "near":
+            sketch, bands = bands_of(step)
+            cut = (sketch, bands.bands, bands.rows)
+            sketches += [] if sketch in sketches else [sketch]
+            banded += [] if cut in banded else [cut]
+            found[n] = NearFiles(sketches.index(sketch), banded.index(cut))
+    return found
 
 
 def describe(plan: Plan) -> str:

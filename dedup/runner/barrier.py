@@ -18,7 +18,7 @@ from dedup.buffers import Int64s
 from dedup.io import read
 from dedup.io.exchange import partition_bits
 from dedup.io.files import save_array
-from dedup.plan import bands_of
+from dedup.plan import NearFiles, bands_of, near_files
 from dedup.recipe import Step
 from dedup.runner.budget import Budget
 from dedup.runner.scanned import Scanned, Standing
@@ -91,6 +91,7 @@ def run_barriers(
     notes: list[dict[str, Any]] = []
     key = key_of(scanned.keys, asdict(standing))
     grouped = False  # whether equal texts are: then no two are left
+    files = near_files(barriers)
     for n, step in enumerate(barriers):
         key = key_of(key, step.kind, step.settings)
         here = folder / f"barrier-{n}"
@@ -101,13 +102,13 @@ def run_barriers(
             gone[drops.documents] = True
             grouped = grouped or by_text
         if step.kind == "near":
-            drops, note = _near(run, here, key, n, step, scanned, standing, gone, source, budget)
+            drops, note = _near(run, here, key, n, step, files[n], scanned, standing, gone, source, budget)
             if note["skipped"]:
                 warn(
                     f"{step.label}: {note['skipped']:,} pairs of {note['capped_buckets']} large buckets "
                     "were not compared"
                 )
-            found.append((drops, True))
+            found.append((drops, False))
             notes.append(note)
             gone[drops.documents] = True
     return resolve(found), notes
@@ -165,6 +166,7 @@ def _near(
     key: str,
     n: int,
     step: Step,
+    files: NearFiles,
     scanned: Scanned,
     standing: Standing,
     gone: npt.NDArray[np.bool_],
@@ -174,7 +176,7 @@ def _near(
     path = _save_gone(folder, "gone-near", gone)
     _, bands = bands_of(step)
     bits = partition_bits(len(gone) * bands.bands, budget.band_rows)
-    where = {"scans": scanned.folders, "bases": scanned.bases}
+    where = {"scans": scanned.folders, "bases": scanned.bases, "files": files}
     edges = [
         Task(
             "dedup.runner.match:find_edges",
@@ -196,7 +198,9 @@ def _near(
     )
     (counts,) = run("join", [join])
     fetched = (
-        _fetch(run, folder, key, step, scanned, joined, source, budget) if step.settings["verify"] == "exact" else []
+        _fetch(run, folder, key, step, files, scanned, joined, source, budget)
+        if step.settings["verify"] == "exact"
+        else []
     )
     decide = [
         Task(
@@ -234,6 +238,7 @@ def _fetch(
     folder: Path,
     key: str,
     step: Step,
+    files: NearFiles,
     scanned: Scanned,
     joined: str,
     source: read.Source,
@@ -250,6 +255,7 @@ def _fetch(
                 "until": until,
                 "joined": joined,
                 "step": step,
+                "files": files,
                 "source": source,
                 "batch_bytes": budget.batch_bytes,
             },
@@ -265,22 +271,24 @@ def resolve(found: Sequence[tuple[Drops, bool]]) -> Drops:
     """All drops of some barriers in order, each pointing at a document that stays.
 
     A document whose kept twin fell in a later barrier takes that one's twin: with its similarity if the two have equal
-    texts, without one if only some columns are equal. `found` is changed in place, since it may
-    be most of what the driver holds.
+    texts, without one if they are near duplicates or only some columns are equal. `found` is changed in place, since it
+    may be most of what the driver holds.
     """
     for n, (drops, by_text) in enumerate(found):
         documents, twins, similarity, kind, verified = drops
+        equal = np.full(len(documents), by_text)  # whether the text is that of its twin
         for later, _ in found[n + 1 :]:
             if not len(later.documents) or not len(documents):
                 continue
             at = np.minimum(np.searchsorted(later.documents, twins), len(later.documents) - 1)
-            fell = later.documents[at] == twins
+            fell = np.flatnonzero(later.documents[at] == twins)
             at = at[fell]
             twins[fell] = later.twins[at]
-            same = by_text and _is_near(later)
-            similarity[fell] = later.similarity[at] if same else np.nan
+            same = equal[fell] & _is_near(later)
+            similarity[fell] = np.where(same, later.similarity[at], np.nan)
             verified[fell] = later.verified[at] & same
-            kind[fell] = later.kind[at] if same else kind[fell]
+            kind[fell] = np.where(same, later.kind[at], kind[fell])
+            equal[fell] = False
     found = [(drops, by_text) for drops, by_text in found if len(drops.documents)] or found[:1]
     return joined([drops for drops, _ in found])
 

@@ -18,7 +18,7 @@ from dedup import memory
 from dedup.errors import UserError
 from dedup.io import place, units
 from dedup.io.shards import Input
-from dedup.plan import Plan, bands_of
+from dedup.plan import Plan, bands_of, near_files
 from dedup.runner import budget
 
 SAMPLED = 4  # shards
@@ -112,8 +112,11 @@ def check_fits(plan: Plan, found: Estimate) -> None:
 
 def least_disk(plan: Plan, corpus: budget.Corpus) -> int:
     """Bytes of temporary files that a run makes at the very least."""
-    near = [step for one in plan.passes for step in one.barriers if step.kind == "near"]
-    return corpus.documents * (DOCUMENT_DISK + max((bands_of(step)[1].bands * 8 for step in near), default=0))
+    bands = 0
+    for one in plan.passes:
+        files = near_files(one.barriers)
+        bands += sum({found.bands: bands_of(one.barriers[n])[1].bands for n, found in files.items()}.values())
+    return corpus.documents * (DOCUMENT_DISK + bands * 8)
 
 
 def check_disk(work: Path, needed: int) -> None:

@@ -355,7 +355,7 @@ def find_keys(
     for scan in scans:
         keys += [part.columns[0] for part in read_partition(Path(scan, "exact-0.bin"), partition, bits)]
         if is_near:
-            parts = read_partition(Path(scan, "bands.bin"), partition, bits)
+            parts = read_partition(Path(scan, "bands-0.bin"), partition, bits)
             bands += [part.columns[0] >> np.uint64(DOCUMENT_BITS) for part in parts]
     stretches: set[tuple[int, int]] = set()
     for n, source in enumerate(folders):
@@ -416,14 +416,14 @@ def take_candidates(
 
 
 def _write_sketches(folder: Path, table: pa.Table, hits: Any, documents: Int64s) -> None:
-    with open(folder / "sketches.bin", "wb") as file:
+    with open(folder / "sketches-0.bin", "wb") as file:
         for chunk in table["sketch"].chunks:
             offsets = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
             if len(chunk):
                 file.write(memoryview(chunk.buffers()[2])[offsets[0] : offsets[-1]])
-    save_array(folder / "sketches.npy", table["few"].to_numpy())
-    save_array(folder / "shingles.npy", table["shingles"].to_numpy())
-    writer = ExchangeWriter(folder / "bands.bin", 1)
+    save_array(folder / "sketches-0.npy", table["few"].to_numpy())
+    save_array(folder / "shingles-0.npy", table["shingles"].to_numpy())
+    writer = ExchangeWriter(folder / "bands-0.bin", 1)
     numbers = hits[:, 0].astype(np.int64)
     at = np.minimum(np.searchsorted(documents, numbers), max(len(documents) - 1, 0))
     hit = documents[at] == numbers if len(documents) else np.zeros(len(numbers), np.bool_)
@@ -541,15 +541,15 @@ def _columns(scan: Scan, table: pa.Table, places: Int64s, generation: int, is_ne
         "sketch": pa.nulls(n, pa.large_binary()),
     }  # fmt: skip
     if is_near:
-        counts = np.load(Path(scan.folder, "sketches.npy"), mmap_mode="r")
-        data = np.fromfile(Path(scan.folder, "sketches.bin"), np.uint8)
+        counts = np.load(Path(scan.folder, "sketches-0.npy"), mmap_mode="r")
+        data = np.fromfile(Path(scan.folder, "sketches-0.bin"), np.uint8)
         full = int((np.asarray(counts) >= signing.SMALL).sum())
         width = (len(data) - int(counts[counts < signing.SMALL].astype(np.int64).sum()) * 8) // full if full else 0
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(signing.record_bytes(counts, width))])
         parts = [None, pa.py_buffer(ends), pa.py_buffer(data)]
         sketches = pa.Array.from_buffers(pa.large_binary(), len(counts), parts)
         columns["sketch"], columns["few"] = sketches.take(pa.array(places)), counts[places]
-        columns["shingles"] = np.load(Path(scan.folder, "shingles.npy"), mmap_mode="r")[places]
+        columns["shingles"] = np.load(Path(scan.folder, "shingles-0.npy"), mmap_mode="r")[places]
     return columns
 
 
@@ -575,7 +575,7 @@ def collect_keys(
     is_near: bool,
 ) -> dict[str, Any]:
     """keys.arrow and bands.arrow of one partition of the keys of what survived."""
-    for name, file in (("keys", "exact-0.bin"), ("bands", "bands.bin")):
+    for name, file in (("keys", "exact-0.bin"), ("bands", "bands-0.bin")):
         found: list[list[Any]] = [[np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]]
         for scan, part, first in zip(scans, parts, firsts, strict=False):
             places = np.load(Path(part, "places.npy"), mmap_mode="r")

@@ -26,7 +26,7 @@ from dedup.io.files import save_array
 from dedup.near import edges as bucket_edges
 from dedup.near import match
 from dedup.near import signature as signing
-from dedup.plan import bands_of
+from dedup.plan import NearFiles, bands_of
 from dedup.recipe import Step
 from dedup.runner.scanned import Scan, Standing, rows_table
 from dedup.runner.task import Progress
@@ -79,6 +79,7 @@ def find_edges(
     scans: list[str],
     bases: list[int],
     step: Step,
+    files: NearFiles,
     gone: str,
     partition: int,
     bits: int,
@@ -89,14 +90,14 @@ def find_edges(
     dropped = np.load(gone, mmap_mode="r")
     rows = [np.zeros(0, np.uint64)]
     for scan, base in zip(scans, bases, strict=False):
-        for part in read_partition(Path(scan, "bands.bin"), partition, bits):
+        for part in read_partition(Path(scan, f"bands-{files.bands}.bin"), partition, bits):
             numbered = match.with_documents(part.columns[0], base + part.document_base)
             rows.append(numbered[~dropped[(numbered & np.uint64(0xFFFFFFFF)).astype(np.int64)]])
-    paths = [Path(scan, "sketches.bin") for scan in scans]
+    paths = [Path(scan, f"sketches-{files.sketches}.bin") for scan in scans]
     tally = bucket_edges.Tally()
     numbered = np.concatenate(rows)
     rows.clear()
-    with _EdgeFiles(folder, with_similarity=step.settings["verify"] != "exact") as files:
+    with _EdgeFiles(folder, with_similarity=step.settings["verify"] != "exact") as written:
         for edges in bucket_edges.stream_edges(
             numbered,
             lambda documents: signing.read_sketches(paths, np.array(bases), documents, settings),
@@ -105,9 +106,9 @@ def find_edges(
             tally,
             references,
         ):
-            files.add(edges)
+            written.add(edges)
     progress(0, 0)
-    return asdict(tally) | {"edges": files.count}
+    return asdict(tally) | {"edges": written.count}
 
 
 class _EdgeFiles:
@@ -159,6 +160,7 @@ def join_components(
     edges: list[str],
     scans: list[str],
     bases: list[int],
+    files: NearFiles,
     group_shingles: int = 2 << 20,
 ) -> dict[str, Any]:
     """The group of components that each document belongs to, and all edges by group; 20 bytes a document.
@@ -168,15 +170,15 @@ def join_components(
 
     group_shingles   of the components that one task decides, about
     """
-    groups, count = _grouped(edges, scans, bases, group_shingles)
+    groups, count = _grouped(edges, _shingle_files(scans, files), bases, group_shingles)
     save_array(folder / "groups.npy", groups)
     index, done = [np.zeros((0, 3), np.int64)], 0
     with_similarity = any(Path(e, "similarity.bin").exists() for e in edges)
-    with _EdgeFiles(folder, with_similarity=with_similarity) as files:
+    with _EdgeFiles(folder, with_similarity=with_similarity) as written:
         for part in itertools.chain.from_iterable(_read_edges(Path(e)) for e in edges):
             own = groups[part.pairs[:, 0]]
             order = np.argsort(own, kind="stable")
-            files.add(bucket_edges.Edges(part.pairs[order], part.similarity[order]))
+            written.add(bucket_edges.Edges(part.pairs[order], part.similarity[order]))
             names, starts = np.unique(own[order], return_index=True)
             ends = np.append(starts[1:], len(own))
             index.append(np.stack([names.astype(np.int64), done + starts, done + ends], axis=1))
@@ -187,7 +189,11 @@ def join_components(
     return {"groups": count, "documents": int(np.count_nonzero(groups != NO_GROUP))}
 
 
-def _grouped(edges: list[str], scans: list[str], bases: list[int], most: int) -> tuple[npt.NDArray[np.uint32], int]:
+def _shingle_files(scans: list[str], files: NearFiles) -> list[Path]:
+    return [Path(scan, f"shingles-{files.sketches}.npy") for scan in scans]
+
+
+def _grouped(edges: list[str], counts: list[Path], bases: list[int], most: int) -> tuple[npt.NDArray[np.uint32], int]:
     """Groups of whole components, in order of their first documents, of about `most` shingles each; their number."""
     from dedup.kernels.graph import flatten, union_edges
 
@@ -198,10 +204,10 @@ def _grouped(edges: list[str], scans: list[str], bases: list[int], most: int) ->
         is_met[part.pairs.ravel()] = True
     flatten(parent)
     sizes = np.zeros(bases[-1], np.int64)  # shingles of a component, at its first document
-    for scan, base, until in zip(scans, bases, bases[1:], strict=False):
+    for path, base, until in zip(counts, bases, bases[1:], strict=False):
         met = np.flatnonzero(is_met[base:until])
         if len(met):
-            np.add.at(sizes, parent[base + met], np.load(Path(scan, "shingles.npy"), mmap_mode="r")[met])
+            np.add.at(sizes, parent[base + met], np.load(path, mmap_mode="r")[met])
     roots = np.flatnonzero(is_met & (parent == np.arange(bases[-1], dtype=np.uint32)))
     numbers = (np.cumsum(sizes[roots]) - sizes[roots]) // most
     numbers = np.unique(numbers, return_inverse=True)[1]
@@ -212,12 +218,12 @@ def _grouped(edges: list[str], scans: list[str], bases: list[int], most: int) ->
     return groups, int(numbers.max(initial=-1)) + 1
 
 
-def _shingle_counts(documents: Int64s, scans: list[str], bases: list[int]) -> Int64s:
+def _shingle_counts(documents: Int64s, paths: list[Path], bases: list[int]) -> Int64s:
     counts = np.zeros(len(documents), np.int64)
-    for scan, base, until in zip(scans, bases, bases[1:], strict=False):
+    for path, base, until in zip(paths, bases, bases[1:], strict=False):
         low, high = np.searchsorted(documents, [base, until])
         if low < high:
-            counts[low:high] = np.load(Path(scan, "shingles.npy"), mmap_mode="r")[documents[low:high] - base]
+            counts[low:high] = np.load(path, mmap_mode="r")[documents[low:high] - base]
     return counts
 
 
@@ -230,6 +236,7 @@ def fetch_shingles(
     until: int,
     joined: str,
     step: Step,
+    files: NearFiles,
     source: read.Source,
     batch_bytes: int,
 ) -> dict[str, Any]:
@@ -244,13 +251,12 @@ def fetch_shingles(
     groups = groups[documents].astype(np.int64)
     writer = _ShingleWriter(folder, base)
     few = np.zeros(0, np.uint8)
+    sketches_path = Path(scan.folder, f"sketches-{files.sketches}.bin")
     if len(documents):
-        few = np.load(Path(scan.folder, "sketches.npy"), mmap_mode="r")[documents]
+        few = np.load(sketches_path.with_suffix(".npy"), mmap_mode="r")[documents]
     small = few < signing.SMALL
     if small.any():
-        sketches = signing.read_sketches(
-            [Path(scan.folder, "sketches.bin")], np.array([0, until - base]), documents[small], settings
-        )
+        sketches = signing.read_sketches([sketches_path], np.array([0, until - base]), documents[small], settings)
         writer.add(documents[small], groups[small], *_runs(sketches))
     if (~small).any():
         _fetch_texts(writer, documents[~small], groups[~small], scan, settings, source, batch_bytes, progress)
@@ -330,6 +336,7 @@ def represent(
     group: int,
     barrier: int,
     step: Step,
+    files: NearFiles,
     standing: Standing,
 ) -> dict[str, Any]:
     """Decide one group of components: dropped.npy int64[m, 2] of (document, kept twin), similarity.npy."""
@@ -340,7 +347,7 @@ def represent(
         documents,
         [*standing.ranks(documents), *_ranks(documents, scans, bases, barrier, step.settings["keep"])],
         _edges_of(Path(joined), group),
-        _shingle_counts(documents, scans, bases),
+        _shingle_counts(documents, _shingle_files(scans, files), bases),
         _Fetched(fetched, group, documents) if step.settings["verify"] == "exact" else None,
         threshold=step.settings["threshold"],
         scratch=folder,

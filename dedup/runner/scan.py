@@ -3,7 +3,8 @@
 rows.arrow      one row a document: _row within its piece, the user's id, drop_reason, measures, bytes of text,
                 exact key, keep order
 exact-*.bin     exchange rows of an exact barrier
-bands.bin       exchange rows of the near barrier;  sketches.bin its signatures;  shingles.npy shingles a document
+sketches-*.bin  signatures of near barriers;  shingles-*.npy shingles a document;  bands-*.bin exchange rows: barriers
+                of equal settings share them
 changed.arrow   the texts of changed rows only: the input itself is the spool
 rejected.arrow  what was rejected, with its piece and its row within that
 """
@@ -28,7 +29,8 @@ from dedup.io.files import save_array
 from dedup.io.units import Unit
 from dedup.near import match
 from dedup.near import signature as signing
-from dedup.plan import bands_of
+from dedup.near.params import Bands, Sketch
+from dedup.plan import bands_of, near_files
 from dedup.recipe import Step
 from dedup.runner.scanned import Changes, open_table
 from dedup.runner.steps import Done, Steps
@@ -207,14 +209,16 @@ class _Sinks:
 
     def __init__(self, folder: Path, work: Work) -> None:
         self._folder, self._work = folder, work
-        self._near = next((step for step in work.barriers if step.kind == "near"), None)
         self._rows: Any = None
         self._changed = pa.ipc.new_file(str(folder / "changed.arrow"), CHANGED)
         self._rejected = pa.ipc.new_file(str(folder / "rejected.arrow"), REJECTED)
         self._exchanges = {n: ExchangeWriter(folder / f"exact-{n}.bin", 5) for n in range(len(work.barriers))}
-        self._bands = ExchangeWriter(folder / "bands.bin", 1) if self._near else None
-        self._sketches = signing.SketchWriter(folder / "sketches.bin") if self._near else None
-        self._shingles: list[Any] = []
+        self._near: dict[int, _NearSink] = {}
+        for n, files in near_files(work.barriers).items():
+            settings, bands = bands_of(work.barriers[n])
+            if files.sketches not in self._near:
+                self._near[files.sketches] = _NearSink(folder, files.sketches, settings)
+            self._near[files.sketches].cut(files.bands, bands)
 
     def reject(self, piece: int, rejected: Sequence[read.Rejected]) -> None:
         if rejected:
@@ -241,8 +245,8 @@ class _Sinks:
             ranks = np.zeros(batch.num_rows, np.uint64) if order is None else order
             columns[f"_order_{n}"] = pa.array(ranks)
             self._add_exact(n, step, done, keys[places], ranks[places], first)
-        if self._near is not None:
-            self._add_near(self._near, done, first)
+        for sink in self._near.values():
+            sink.add(done, first)
         rows = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if self._rows is None:
             self._rows = pa.ipc.new_file(str(self._folder / "rows.arrow"), rows.schema)
@@ -269,13 +273,33 @@ class _Sinks:
             # The low half of the text's key breaks ties last: columns may be equal where texts are not.
             self._exchanges[n].add(first, used[some, 0], used[some, 1], ranks[some], keys[some, 0], documents)
 
-    def _add_near(self, step: Step, done: Done, first: int) -> None:
-        settings, bands = bands_of(step)
-        alive, places = done.alive, done.places
+    def close(self) -> None:
+        if self._rows is not None:
+            self._rows.close()
+        for sink in (self._changed, self._rejected, *self._exchanges.values(), *self._near.values()):
+            sink.close()
+
+
+class _NearSink:
+    """The files of near barriers whose signatures are the same."""
+
+    def __init__(self, folder: Path, number: int, settings: Sketch) -> None:
+        self._folder, self._settings = folder, settings
+        self._sketches = signing.SketchWriter(folder / f"sketches-{number}.bin")
+        self._counts = folder / f"shingles-{number}.npy"
+        self._bands: dict[int, tuple[Bands, ExchangeWriter]] = {}
+        self._shingles: list[Any] = []
+
+    def cut(self, number: int, bands: Bands) -> None:
+        """Write band keys too."""
+        if number not in self._bands:
+            self._bands[number] = (bands, ExchangeWriter(self._folder / f"bands-{number}.bin", 1))
+
+    def add(self, done: Done, first: int) -> None:
+        """Documents from `first` on."""
+        settings, alive, places = self._settings, done.alive, done.places
         tokens = alive[TOKENS] if TOKENS in alive.schema.names and not settings.fold_traditional else None
         texts = buffers.large_strings(alive[read.TEXT])
-        assert self._bands is not None
-        assert self._sketches is not None
         for at in range(0, done.batch.num_rows, 8192):  # signatures of short texts outweigh them: bounded by rows
             until = min(at + 8192, done.batch.num_rows)
             low, high = np.searchsorted(places, [at, until])
@@ -290,17 +314,16 @@ class _Sinks:
             sketches = signing.sketch(buffers.frozen(offsets), hashes, settings)
             sketches.counts[here < 0] = 0
             self._sketches.add(sketches)
-            self._bands.add(first + at, match.band_rows(sketches, 0, bands))
+            for bands, exchange in self._bands.values():
+                exchange.add(first + at, match.band_rows(sketches, 0, bands))
             self._shingles.append(np.maximum(np.diff(offsets) - settings.shingle + 1, 1).astype(np.uint32))
 
     def close(self) -> None:
-        if self._rows is not None:
-            self._rows.close()
-        for sink in (self._changed, self._rejected, *self._exchanges.values(), self._bands, self._sketches):
-            if sink is not None:
-                sink.close()
-        if self._near is not None:
-            save_array(self._folder / "shingles.npy", np.concatenate([np.zeros(0, np.uint32), *self._shingles]))
+        """Finish the files."""
+        self._sketches.close()
+        for _, exchange in self._bands.values():
+            exchange.close()
+        save_array(self._counts, np.concatenate([np.zeros(0, np.uint32), *self._shingles]))
 
 
 def _column(batch: pa.RecordBatch, name: str, work: Work) -> pa.Array:

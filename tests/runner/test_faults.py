@@ -182,7 +182,7 @@ def test_a_damaged_intermediate_is_made_again(job: Job, tmp_path: Path) -> None:
     output = tmp_path / "out"
     finish(job.input, output, keep_work=True)
     (output / "report" / "summary.json").unlink()
-    for name in ("rows.arrow", "sketches.bin"):
+    for name in ("rows.arrow", "sketches-0.bin"):
         (path,) = (output / "work" / "pass-0" / "scan-00003").glob(name)
         path.write_bytes(path.read_bytes()[:-1])
     finish(job.input, output)
