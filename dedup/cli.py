@@ -253,7 +253,7 @@ def info(folder: str, as_json: bool) -> None:
 
     Example: dedup index info out/index
     """
-    from dedup.runner.indexing import tell
+    from dedup.runner.index_upkeep import tell
 
     click.echo(tell(folder, as_json=as_json))
 
@@ -265,9 +265,9 @@ def merge(folder: str) -> None:
 
     Example: dedup index merge out/index
     """
-    from dedup.runner import indexing
+    from dedup.runner import index_upkeep
 
-    click.echo(f"{indexing.merge(folder):,} documents in one folder")
+    click.echo(f"{index_upkeep.merge(folder):,} documents in one folder")
 
 
 @index.command("remove-source")
@@ -278,9 +278,9 @@ def remove_source(folder: str, sources: tuple[str, ...]) -> None:
 
     Example: dedup index remove-source out/index data/sample/en-0.jsonl
     """
-    from dedup.runner import indexing
+    from dedup.runner import index_upkeep
 
-    click.echo(f"{indexing.remove_source(folder, sources):,} documents are forgotten")
+    click.echo(f"{index_upkeep.remove_source(folder, sources):,} documents are forgotten")
 
 
 @cli.command()

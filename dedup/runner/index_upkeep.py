@@ -1,0 +1,58 @@
+"""An index between runs: what it holds, for people; its folders put into one; the documents of some files forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from dedup.errors import UserError
+from dedup.io import index as store
+
+
+def tell(folder: str, *, as_json: bool = False) -> str:
+    """An index for people: its generations, settings and source files."""
+    index = Path(folder)
+    catalogue = _existing(index)
+    sources: dict[str, int] = {}
+    size = 0
+    for name in catalogue.folders:
+        paths = [shard.path for shard, _ in store.shards(index / name)]
+        for number, count in store.documents_of_files(index / name).items():
+            sources[paths[number]] = sources.get(paths[number], 0) + count
+        size += sum(path.stat().st_size for path in (index / name).iterdir())
+    if as_json:
+        return json.dumps(dataclasses.asdict(catalogue) | {"bytes": size, "sources": sources}, indent=1)
+    documents = sum(one.documents for one in catalogue.generations)
+    lines = [f"{index}: {documents:,} documents in {len(catalogue.folders)} folders, {size / 1e6:,.1f} MB"]
+    near = catalogue.settings["near"] or {}
+    lines.append(
+        "near     " + (", ".join(f"{name} = {value}" for name, value in near.items()) or "none: equal texts only")
+    )
+    for one in catalogue.generations:
+        steps = ", ".join(str(use) for use, _ in one.cleaning) or "no step before"
+        lines.append(f"  generation {one.number}  {one.documents:,} documents, dedup {one.version}, {steps}")
+    return "\n".join([*lines, *(f"  {path}  {count:,}" for path, count in sources.items())])
+
+
+def merge(folder: str) -> int:
+    """Put the folders of an index into one; how many documents it has."""
+    _existing(Path(folder))
+    with store.locked(Path(folder)):
+        store.merge(Path(folder))
+        return sum(one.documents for one in store.load(Path(folder)).generations)
+
+
+def remove_source(folder: str, sources: Sequence[str]) -> int:
+    """Forget the documents of some files or folders; how many."""
+    _existing(Path(folder))
+    with store.locked(Path(folder)):
+        return store.remove_source(Path(folder), sources)
+
+
+def _existing(index: Path) -> store.Catalogue:
+    catalogue = store.load(index)
+    if not (index / store.CATALOGUE).exists():
+        raise UserError(f"{index}: no index; a run with --index {index} makes one")
+    return catalogue
