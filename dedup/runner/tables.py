@@ -42,7 +42,6 @@ LOCAL = pa.schema(
 )
 DUPLICATES = pa.schema([LOCAL.field(i) for i in range(1, len(LOCAL))])
 TWINS = pa.schema([("place", pa.int64()), ("id", pa.large_string()), ("doc_id", pa.int64())])
-NO_TWIN = pa.RecordBatch.from_pylist([], TWINS)
 NAMED_AT_ONCE = 1 << 20
 
 
@@ -148,12 +147,13 @@ def _name_twins(folder: Path, drops: Drops, references: Scanned, scanned: Scanne
         places = np.sort(order[begin : begin + NAMED_AT_ONCE])
         twins, at = np.unique(drops.twins[places], return_inverse=True)
         ids, numbers = _names(spans, twins)
-        table = pa.table([places, ids.take(pa.array(at)), numbers[at]], schema=TWINS)
+        columns = [pa.array(places), ids.take(pa.array(at)), pa.array(numbers[at])]
+        batch = pa.RecordBatch.from_arrays(columns, schema=TWINS)
         cuts = [0, *np.searchsorted(drops.documents[places], ends).tolist()]
         paths.append(str(folder / f"twins-{len(paths):05}.arrow"))
         with pa.ipc.new_file(paths[-1], TWINS) as file:
             for low, high in pairwise(cuts):
-                file.write_batch(table.slice(low, high - low).to_batches()[0] if high > low else NO_TWIN)
+                file.write_batch(batch.slice(low, high - low))
     return paths
 
 
