@@ -16,6 +16,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -441,15 +442,21 @@ class _Run:
         )
         how = write.How(plan.source, plan.measures, self.limit)
         key = key_of(self.key, left.keys)
-        written = publish.write_all(self._tasks, self.work / "write", key, left, duplicates, how, outputs, _bytes(plan))
-        write_rejected(self.folder / "report", references)
-        if plan.recipe.output_shard_bytes:
-            kept = {number: output.documents for number, output in outputs.items()}
-            reshard.publish_parts(
-                self._tasks, self.work / "parts", key, left, duplicates, kept, plan.shards,
-                self.folder / "documents", plan.recipe.output_shard_bytes,
-            )  # fmt: skip
-        reasons = tables.write_documents(self.folder / "report", left, duplicates, drops, plan.measures)
+        # While the last tasks leave cores idle; one worker alone does all in this process, one after the other.
+        with ThreadPoolExecutor(1) if self.workers > 1 else contextlib.nullcontext() as thread:
+            table = (self.folder / "report", left, duplicates, drops, plan.measures)
+            waiting = thread.submit(tables.write_documents, *table) if thread is not None else None
+            written = publish.write_all(
+                self._tasks, self.work / "write", key, left, duplicates, how, outputs, _bytes(plan)
+            )
+            write_rejected(self.folder / "report", references)
+            if plan.recipe.output_shard_bytes:
+                kept = {number: output.documents for number, output in outputs.items()}
+                reshard.publish_parts(
+                    self._tasks, self.work / "parts", key, left, duplicates, kept, plan.shards,
+                    self.folder / "documents", plan.recipe.output_shard_bytes,
+                )  # fmt: skip
+            reasons = waiting.result() if waiting is not None else tables.write_documents(*table)
         return tables.summarize(plan, counts, written, reasons, self.notes, tables.seen_by_steps(scans))
 
     def _outputs(self, shard: shards.Shard) -> write.Outputs:
