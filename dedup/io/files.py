@@ -40,13 +40,25 @@ def replacing(path: Place, *, sync: bool = True) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{_end_of(path.name)}")
     try:
-        yield temporary
-        if sync:
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with naming(path):
+            yield temporary
+            if sync:
+                with open(temporary, "rb+") as file:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Have a fault of the system tell which file it is about: a write that fails does not, and disks are many."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
 
 
@@ -65,7 +77,7 @@ def save_array(path: str | Path, array: npt.NDArray[Any]) -> None:
     np.save writes through a C stream and drops what its last flush says: on a full disk up to 4 KiB went missing
     without an error.
     """
-    with open(path, "wb") as file:
+    with naming(path), open(path, "wb") as file:
         array = np.ascontiguousarray(array)
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data.cast("B") if array.size else b"")

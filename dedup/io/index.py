@@ -111,20 +111,25 @@ def locked(index: Path) -> Iterator[None]:
     load(index)  # before anything is touched
     with files.locked(index):
         files.remove_temporary(index)
-        known = load(index).folders
-        for path in index.glob("generation-*"):
-            if path.name not in known:
-                shutil.rmtree(path)
+        _keep_only(index, load(index).folders)
         yield
 
 
 def commit(index: Path, catalogue: Catalogue) -> None:
     """Replace the catalogue, then remove folders that it no longer names."""
     data = {"format": FORMAT} | dataclasses.asdict(catalogue)
-    with files.replacing(index / CATALOGUE) as temporary:
-        temporary.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    try:
+        with files.replacing(index / CATALOGUE) as temporary:
+            temporary.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    except OSError:
+        _keep_only(index, load(index).folders)  # where the disk is full, room is what is wanted
+        raise
+    _keep_only(index, catalogue.folders)
+
+
+def _keep_only(index: Path, names: Sequence[str]) -> None:
     for path in index.glob("generation-*"):
-        if path.name not in catalogue.folders:
+        if path.name not in names:
             shutil.rmtree(path)
 
 
@@ -135,11 +140,12 @@ def new_folder(index: Path, number: int) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        yield temporary
-        for path in temporary.iterdir():
-            with open(path, "rb+") as file:
-                os.fsync(file.fileno())
-        os.rename(temporary, free_name(index, number))
+        with files.naming(index):
+            yield temporary
+            for path in temporary.iterdir():
+                with open(path, "rb+") as file:
+                    os.fsync(file.fileno())
+            os.rename(temporary, free_name(index, number))
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

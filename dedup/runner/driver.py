@@ -203,6 +203,7 @@ class _Run:
             raise
         finally:
             self.executor.close()
+        self._remove_temporary()  # of workers that were killed, whose tasks others did again
         summary |= {
             "exit_code": max(summary["exit_code"], exit_code(self.plan, summary)),
             "seconds": time.monotonic() - self.begun,
@@ -268,10 +269,7 @@ class _Run:
     def _prepare(self) -> None:
         changed = self._changed_inputs()
         (self.folder / "report" / "summary.json").unlink(missing_ok=True)
-        if isinstance(self.folder, Remote):
-            self.folder.store.abort_uploads(self.folder.url + "/")
-        else:
-            files.remove_temporary(self.folder)
+        self._remove_temporary()
         if self._works_elsewhere:
             files.remove_temporary(self.work)
             self.show.say(f"temporary work in {self.work}")
@@ -285,6 +283,13 @@ class _Run:
                 f"{changed[0]}{more}: changed or vanished since the attempt that broke off; "
                 "put it back, or run again to take the input as it is"
             )
+
+    def _remove_temporary(self) -> None:
+        """Remove what was half-written to the output by somebody who is no more."""
+        if isinstance(self.folder, Remote):
+            self.folder.store.abort_uploads(self.folder.url + "/")
+        else:
+            files.remove_temporary(self.folder)
 
     def _changed_inputs(self) -> list[str]:
         """Inputs of an attempt at the same recipe that broke off, if they are not what they were."""

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from dedup import drop
 from dedup.io import parquet
-from dedup.io.files import replacing
+from dedup.io.files import naming, replacing
 from dedup.io.place import Place, at, is_url, parquet_source
 from dedup.io.shards import Shard
 from dedup.plan import Plan
@@ -120,7 +120,7 @@ def write_duplicates(
             twins = pa.Table.from_batches([file.get_batch(unit) for file in twin_files], TWINS).sort_by("place")
             table = _local_table(scan, merged.between(low, high), base, twins)
             path = folder / f"{scan.unit.number:05}.arrow"
-            with pa.ipc.new_file(str(path), LOCAL) as file:
+            with naming(path), pa.ipc.new_file(str(path), LOCAL) as file:
                 file.write_table(table)
             writer.add(table.select(DUPLICATES.names))
             paths.append(str(path))

@@ -1,7 +1,8 @@
 """A run that is killed at, or has no disk for, any write of any kind of file goes on with the same command.
 
 The kills are made by a process of its own (this file is its script too): it forks a run, counts what the run asks of
-the file system, and kills it just before one of these.
+the file system, and kills it just before one of these, or in the middle of the first write after it: by the signal of a
+limit on the size of files, which stops libraries in C as well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,12 +27,16 @@ import numpy as np
 import pytest
 
 import dedup
+from dedup.io import index as indexes
+from dedup.io import units
 from dedup.io.files import replacing, save_array
-from dedup.runner import barrier, match, scan, tables, write
+from dedup.near import edgestore
+from dedup.runner import barrier, indexing, match, reshard, scan, tables, write
+from tests.runner.test_cut import frames
 from tests.runs import files, tree_bytes, write_jsonl, write_parquet
 
 SEED = 20_240_501
-# Every kind of file: changed texts, rejected rows, two passes, exact and near duplicates, a drop rule.
+# Most kinds of files: changed texts, rejected rows, two passes, exact and near duplicates, a drop rule.
 RECIPE: dict[str, Any] = {
     "id": "id",
     "step": [
@@ -41,6 +47,10 @@ RECIPE: dict[str, Any] = {
         {"use": "drop.when", "word_count": {"below": 20}},
     ],
 }
+# The others: parts, shards in pieces, a generation of an index, references, edges that wait and have a similarity.
+MORE: dict[str, Any] = RECIPE | {"output_shard_bytes": 6_000, "index_texts": True}
+MORE["step"] = [step | {"verify": "signature"} if step.get("dedup") == "near" else step for step in RECIPE["step"]]
+SMALL = ((units, "UNIT_BYTES", 4_000), (edgestore, "HELD_EDGES", 8))
 WORDS = [f"{start}{end}" for start in "bcdfghlmnprst" for end in ("ag", "en", "ip")]
 
 
@@ -66,8 +76,42 @@ def make_input(folder: Path) -> Path:
     return folder
 
 
+def make_more(folder: Path) -> Path:
+    """Beside such an input in folder/in: an index of one generation, and a shard that others are compared with."""
+    input = make_input(folder / "in")
+    plain = (input / "0.jsonl").read_bytes()
+    (input / "3.jsonl.zst").write_bytes(frames(plain, 6))
+    lines = plain.splitlines(keepends=True)
+    (folder / "old.jsonl").write_bytes(b"".join(lines[:9]))
+    (folder / "against.jsonl").write_bytes(b"".join(lines[9:12]))
+    dedup.run(MORE, folder / "old.jsonl", folder / "old", index=folder / "index", executor="serial")
+    return input
+
+
+def index_of(output: Path) -> Path:
+    """The index that a run of MORE into an output uses."""
+    return output.with_name(f"{output.name}-index")
+
+
+def prepare(input: Path, output: Path) -> None:
+    """Give a run of MORE its index, if there is one beside the input."""
+    if (input.parent / "index").exists() and not index_of(output).exists():
+        shutil.copytree(input.parent / "index", index_of(output))
+
+
 def run(input: Path, output: Path) -> Any:
-    return dedup.run(RECIPE, str(input), output, executor="serial")
+    """Run RECIPE, or MORE where an index lies beside the input."""
+    if not index_of(output).exists():
+        return dedup.run(RECIPE, str(input), output, executor="serial")
+    against, index = input.parent / "against.jsonl", index_of(output)
+    return dedup.run(MORE, str(input), output, against=against, index=index, executor="serial")
+
+
+def state(output: Path) -> tuple[dict[str, bytes], list[str]]:
+    """(bytes of all files that count, every file) of an output and its index."""
+    index = index_of(output)
+    held = {f"index/{name}": (index / name).read_bytes() for name in files(index)}
+    return tree_bytes(output) | held, files(output)
 
 
 # Kills
@@ -75,25 +119,34 @@ def run(input: Path, output: Path) -> Any:
 
 def main(input: str, output: str, seed: str, most: str) -> None:
     """Kill runs at writes of every kind, `most` of them, and continue each; a line on stdout for what is wrong."""
-    whole = Path(output, "whole")
+    if Path(input).with_name("index").exists():
+        for module, name, value in SMALL:
+            setattr(module, name, value)
+    whole, counted, listing = (Path(output, name) for name in ("whole", "counted", "events.json"))
+    for one in (whole, counted):
+        prepare(Path(input), one)
     run(Path(input), whole)  # here: kernels are loaded, and forks are fast
-    tree, layout = tree_bytes(whole), files(whole)
-    counted = Path(output, "counted")
-    listing = Path(output, "events.json")
+    tree, layout = state(whole)
     forked(lambda: count(Path(input), counted, listing))
     events = json.loads(listing.read_text())
-    for number, at in enumerate(moments(events, random.Random(int(seed)), int(most))):
+    rng = random.Random(int(seed))
+    for number, at in enumerate(moments(events, rng, int(most))):
         here = Path(output, f"killed-{number}")
-        code = forked(functools.partial(die, Path(input), here, at))
+        prepare(Path(input), here)
+        size = rng.choice([None, 0, 100, 1_000])
+        code = forked(functools.partial(die, Path(input), here, at, size))
         again = forked(functools.partial(run, Path(input), here))
+        found = state(here) if again == 0 else ({}, [])
         facts = {
-            "it was killed": code == -signal.SIGKILL,
+            "it was killed": code == -(signal.SIGKILL if size is None else signal.SIGXFSZ) or (size and code == 0),
             "the same command went on": again == 0,
-            "the bytes are the same": again == 0 and tree_bytes(here) == tree,
-            "nothing is left behind": files(here) == layout and not (here / "work").exists(),
+            "the bytes are the same": found[0] == tree,
+            "nothing is left behind": found[1] == layout and not (here / "work").exists(),
         }
         wrong = [fact for fact, holds in facts.items() if not holds]
-        print("fault" if wrong else "killed", json.dumps([at, events[at], code, again, wrong]), flush=True)
+        print("fault" if wrong else "killed", json.dumps([at, events[at], size, code, again, wrong]), flush=True)
+        for one in (here, index_of(here)):
+            shutil.rmtree(one, ignore_errors=True)
 
 
 def forked(action: Callable[[], object]) -> int:
@@ -133,9 +186,19 @@ def count(input: Path, output: Path, listing: Path) -> None:
     listing.write_text(json.dumps(seen))
 
 
-def die(input: Path, output: Path, at: int) -> None:
+def die(input: Path, output: Path, at: int, size: int | None) -> None:
+    """Be killed before a change; with a size, at the first write after it to a file that has so many bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     left = iter(range(at, -1, -1))
-    changes(output, lambda event: os.kill(os.getpid(), signal.SIGKILL) if next(left) == 0 else None)
+
+    def end(event: str) -> None:
+        if next(left, 1) == 0:
+            if size is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size or 0, resource.RLIM_INFINITY))
+
+    changes(output, end)
     run(input, output)
 
 
@@ -153,8 +216,7 @@ def moments(events: list[str], rng: random.Random, most: int) -> list[int]:
     return [at for some in rounds for at in some][:most]
 
 
-def check_kills(tmp_path: Path, seed: int, most: int) -> None:
-    input = make_input(tmp_path / "in")
+def check_kills(input: Path, tmp_path: Path, seed: int, most: int) -> None:
     (tmp_path / "out").mkdir()
     command = [
         sys.executable,
@@ -171,13 +233,22 @@ def check_kills(tmp_path: Path, seed: int, most: int) -> None:
     assert 0 < child.stdout.count("\n") <= most
 
 
-def test_a_run_killed_at_writes_of_several_kinds_goes_on_with_the_same_command(tmp_path: Path) -> None:
-    check_kills(tmp_path, SEED, 8)
+MAKE = pytest.mark.parametrize("make", [lambda folder: make_input(folder / "in"), make_more], ids=["most", "others"])
 
 
+@MAKE
+def test_a_run_killed_at_writes_of_several_kinds_goes_on_with_the_same_command(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    check_kills(make(tmp_path), tmp_path, SEED, 4)
+
+
+@MAKE
 @pytest.mark.slow
-def test_a_run_killed_at_any_of_its_writes_goes_on_with_the_same_command(tmp_path: Path, seeded: bool) -> None:
-    check_kills(tmp_path, SEED + 1, 30 if seeded else 1_000)
+def test_a_run_killed_at_any_of_its_writes_goes_on_with_the_same_command(
+    make: Callable[[Path], Path], tmp_path: Path, seeded: bool
+) -> None:
+    check_kills(make(tmp_path), tmp_path, SEED + 1, 30 if seeded else 1_000)
 
 
 # Full disks
@@ -196,6 +267,19 @@ WRITES: dict[str, tuple[Any, str]] = {
     "a shard": (write, "write_shards"),
     "the documents' table": (tables, "write_documents"),
     "the summary": (tables, "write_json"),
+}
+WRITES_MORE: dict[str, tuple[Any, str]] = {
+    "keys looked up": (indexing, "find_keys"),
+    "old documents": (indexing, "take_candidates"),
+    "edges that wait": (match, "represent"),
+    "a piece of a shard": (write, "write_piece"),
+    "pieces together": (write, "join_kept"),
+    "what is dropped of pieces": (write, "join_dropped"),
+    "parts": (reshard, "write_parts"),
+    "new documents": (indexing, "collect_documents"),
+    "their keys": (indexing, "collect_keys"),
+    "a generation": (indexes, "write_files"),
+    "a catalogue": (indexes, "commit"),
 }
 
 
@@ -216,7 +300,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, byt
     folder = tmp_path_factory.mktemp("whole")
     input = make_input(folder / "in")
     run(input, folder / "out")
-    return input, tree_bytes(folder / "out"), files(folder / "out")
+    return input, *state(folder / "out")
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, bytes], list[str]]]:
+    """The same of the other kinds of files; small constants until the last of its tests."""
+    folder = tmp_path_factory.mktemp("more")
+    with pytest.MonkeyPatch.context() as patched:
+        for one in SMALL:
+            patched.setattr(*one)
+        input = make_more(folder)
+        prepare(input, folder / "out")
+        run(input, folder / "out")
+        yield input, *state(folder / "out")
 
 
 def scarce(function: Callable[..., Any], size: int, passed: int) -> Callable[..., Any]:
@@ -234,10 +331,25 @@ def scarce(function: Callable[..., Any], size: int, passed: int) -> Callable[...
 def test_a_file_that_cannot_grow_is_named_in_one_line_whatever_was_being_written(
     what: str, whole: tuple[Path, dict[str, bytes], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    check_scarce(*WRITES[what], whole, tmp_path / "out", monkeypatch)
+
+
+@pytest.mark.parametrize("what", WRITES_MORE)
+def test_nor_is_a_file_of_the_other_kinds_and_an_index_stays_what_it_was(
+    what: str, more: tuple[Path, dict[str, bytes], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(more[0], tmp_path / "out")
+    check_scarce(*WRITES_MORE[what], more, tmp_path / "out", monkeypatch)
+
+
+def check_scarce(
+    module: Any, name: str, whole: tuple[Path, dict[str, bytes], list[str]], output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Runs whose files cannot grow in one function, each named in one line, and then one with room."""
     input, tree, layout = whole
-    output = tmp_path / "out"
-    module, name = WRITES[what]
-    function = getattr(module, name)
+    function, index = getattr(module, name), index_of(output)
+    before = {path: path.read_bytes() for path in index.rglob("*") if path.is_file()}
     failures = []
     for size, passed in ((0, 0), (40, 1), (600, 2)):
         monkeypatch.setattr(module, name, scarce(function, size, passed))
@@ -245,12 +357,14 @@ def test_a_file_that_cannot_grow_is_named_in_one_line_whatever_was_being_written
             run(input, output)
         except dedup.DedupError as error:
             failures.append(str(error))
-    pattern = rf"{output}[^\n]*: [^\n]*File too large[^\n]*; the same command goes on from here"
+            assert {path: path.read_bytes() for path in index.rglob("*") if path.is_file()} == before
+    where = index if module is indexes else output
+    pattern = rf"{where}(/[^\n]*)?: [^\n]*File too large[^\n]*; the same command goes on from here"
     assert [text for text in failures if not re.fullmatch(pattern, text)] == []
     assert failures != []
-    monkeypatch.undo()
+    monkeypatch.setattr(module, name, function)
     run(input, output)
-    assert (tree_bytes(output), files(output)) == (tree, layout)
+    assert state(output) == (tree, layout)
 
 
 @pytest.mark.parametrize("size", [100, 500, 4_000])  # np.save loses the last 4 KiB of such without a word

@@ -218,9 +218,13 @@ def deadly(tmp_path: Path, times: int) -> dict[str, Any]:
     }
 
 
-def test_a_task_whose_worker_was_killed_once_is_tried_again(tmp_path: Path) -> None:
-    result = dedup.run(**deadly(tmp_path, 1))
+def test_a_task_whose_worker_was_killed_once_is_tried_again_and_what_it_left_is_removed(tmp_path: Path) -> None:
+    arguments = deadly(tmp_path, 1)
+    leaves = f"pathlib.Path({str(tmp_path / 'out' / '.tmp-1-1.jsonl')!r}).touch()\n        os.kill("
+    (tmp_path / "deadly_rules.py").write_text(DIES.replace("os.kill(", leaves))
+    result = dedup.run(**arguments)
     assert (result.summary["documents_kept"], (tmp_path / "deaths").read_text()) == (3, "x")
+    assert [name for name in files(tmp_path / "out") if ".tmp-" in name] == []
 
 
 def test_a_task_that_kills_two_workers_is_named(tmp_path: Path) -> None:
