@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,7 @@ from dedup.recipe import load
 from dedup.runner import ray as executors
 from dedup.runner.driver import environment_key
 from dedup.runner.task import Task
+from tests.runner import test_every_write as every_write
 from tests.runs import DIES, EVERYTHING, NEAR, files, tree_bytes, write_jsonl
 
 ROOT = Path(__file__).parents[2]
@@ -195,6 +197,25 @@ def test_a_task_whose_worker_was_killed_is_tried_once_more_then_named(times: int
     result = dedup.run(**way, executor="ray")
     assert (result.summary["documents_kept"], (tmp_path / "deaths").read_text()) == (3, "x" * times)
     assert [name for name in files(tmp_path / "out") if name.startswith((".", "work"))] == []
+
+
+def test_a_full_disk_is_named_and_with_room_the_same_command_goes_on(tmp_path: Path, one_ray: Any) -> None:
+    input, failures = every_write.make_input(tmp_path / "in"), []
+    with every_write.disk(tmp_path / "disk", 1 << 20) as small:
+        for size in range(100, 1_000, 75):
+            subprocess.run(["mount", "-o", f"remount,size={size << 10}", small], check=True)
+            try:
+                dedup.run(every_write.RECIPE, str(input), small / "out", executor="ray", workers=2)
+                break
+            except dedup.DedupError as error:
+                failures.append(str(error))
+                assert list(small.rglob(".tmp-*")) == []
+        dedup.run(every_write.RECIPE, str(input), tmp_path / "out", executor="serial")
+        assert tree_bytes(small / "out") == tree_bytes(tmp_path / "out")
+        assert files(small / "out") == files(tmp_path / "out")
+    pattern = rf"{small}[^\n]*: [^\n]*No space left on device[^\n]*; the same command goes on from here"
+    assert [text for text in failures if not re.fullmatch(pattern, text)] == []
+    assert [part for part in ("scan-", "barrier-") if not any(part in text for text in failures)] == []
 
 
 def _command(process: psutil.Process) -> list[str]:
