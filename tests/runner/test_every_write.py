@@ -31,7 +31,7 @@ from dedup.io import index as indexes
 from dedup.io import units
 from dedup.io.files import replacing, save_array
 from dedup.near import edgestore
-from dedup.runner import barrier, indexing, match, reshard, scan, tables, write
+from dedup.runner import barrier, index_add, index_lookup, match, reshard, scan, tables, write
 from tests.runner.test_cut import frames
 from tests.runs import files, tree_bytes, write_jsonl, write_parquet
 
@@ -269,15 +269,15 @@ WRITES: dict[str, tuple[Any, str]] = {
     "the summary": (tables, "write_json"),
 }
 WRITES_MORE: dict[str, tuple[Any, str]] = {
-    "keys looked up": (indexing, "find_keys"),
-    "old documents": (indexing, "take_candidates"),
+    "keys looked up": (index_lookup, "find_keys"),
+    "old documents": (index_lookup, "take_candidates"),
     "edges that wait": (match, "represent"),
     "a piece of a shard": (write, "write_piece"),
     "pieces together": (write, "join_kept"),
     "what is dropped of pieces": (write, "join_dropped"),
     "parts": (reshard, "write_parts"),
-    "new documents": (indexing, "collect_documents"),
-    "their keys": (indexing, "collect_keys"),
+    "new documents": (index_add, "collect_documents"),
+    "their keys": (index_add, "collect_keys"),
     "a generation": (indexes, "write_files"),
     "a catalogue": (indexes, "commit"),
 }
