@@ -64,7 +64,7 @@ class Recipe:
     workers: int = 0  # 0: one a core
     executor: str = "local"
     address: str | None = None  # of a Ray cluster
-    work: str | None = None  # folder for temporary work
+    work: str | None = None  # folder or URL for temporary work
     output_shard_bytes: int | None = None  # text an output file, about; None: one file a shard
     batch_bytes: int = 16 << 20  # text a batch, about
     max_rejected: float = 0.01  # share of rows
@@ -233,7 +233,7 @@ _TYPES: dict[str, tuple[type, str]] = {
     "output": (str, "a folder"), "text": (str, "a column"), "id": (str, "a column"), "workers": (int, "0 or more"),
     "index": (str, "a folder"), "index_texts": (bool, "true or false"),
     "executor": (str, "serial, local or ray"), "address": (str, "host:port of a Ray cluster"),
-    "work": (str, "a folder"),
+    "work": (str, "a folder or a URL"),
     "output_shard_bytes": (int, "bytes"), "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),
     "max_drop": (float, "a share in [0, 1]"), "measure_all": (bool, "true or false"), "seed": (int, "a whole number"),
 }  # fmt: skip
@@ -248,7 +248,7 @@ def _check_type(name: str, value: Any) -> None:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
     if not fits or (kind is int and value < 0):
         raise RecipeError(f"{name} is {value!r}; it is {meaning}")
-    if name in ("work", "index") and place.is_url(value):
+    if name == "index" and place.is_url(value):
         raise RecipeError(f"{name} is {value!r}; it is a folder, not on an object store")
     if name == "executor" and value not in EXECUTORS:
         raise RecipeError(f"executor is {value!r}; {nearest(value, EXECUTORS)}")

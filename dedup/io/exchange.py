@@ -9,6 +9,7 @@ after the other.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.buffers import UInt64s
+from dedup.io.copies import on_disk
 
 
 class Part(NamedTuple):
@@ -51,12 +53,15 @@ class ExchangeWriter:
         self._path.with_suffix(".json").write_text(json.dumps(index))
 
 
-def read_partition(path: Path, partition: int, bits: int) -> list[Part]:
-    """The rows whose key has `partition` in its highest `bits` bits, a part a segment; copies."""
-    index: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
+def read_partition(path: str | Path, partition: int, bits: int) -> list[Part]:
+    """The rows whose key has `partition` in its highest `bits` bits, a part a segment; copies.
+
+    path   a file, or the URL of an object
+    """
+    index: dict[str, Any] = json.loads(on_disk(_index_of(path)).read_text())
     if not index["segments"]:
         return []
-    data: npt.NDArray[np.uint64] = np.memmap(path, np.uint64, "r")
+    data: npt.NDArray[np.uint64] = np.memmap(on_disk(path), np.uint64, "r")
     parts = []
     for segment in index["segments"]:
         start, rows = segment["offset"] // 8, segment["rows"]
@@ -68,6 +73,15 @@ def read_partition(path: Path, partition: int, bits: int) -> list[Part]:
             begins = (start + i * rows for i in range(index["columns"]))
             parts.append(Part(tuple(np.array(data[b + low : b + high]) for b in begins), segment["base"]))
     return parts
+
+
+def files_of(path: str) -> tuple[str, str]:
+    """What is read of an exchange file."""
+    return path, _index_of(path)
+
+
+def _index_of(path: str | Path) -> str:
+    return os.path.splitext(path)[0] + ".json"
 
 
 def partition_bits(rows: int, rows_each: int) -> int:

@@ -71,6 +71,14 @@ def _end_of(name: str) -> str:
     return f"{zlib.crc32(whole):08x}-{whole[-100:].decode('utf-8', 'ignore')}"
 
 
+def touch(path: Place) -> None:
+    """Make an empty file or object."""
+    if isinstance(path, Remote):
+        path.store.write(b"", path.url)
+    else:
+        path.touch()
+
+
 def save_array(path: str | Path, array: npt.NDArray[Any]) -> None:
     """Write a .npy file as np.save does, but tell when the disk is full.
 
@@ -81,6 +89,17 @@ def save_array(path: str | Path, array: npt.NDArray[Any]) -> None:
         array = np.ascontiguousarray(array)
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data.cast("B") if array.size else b"")
+
+
+def put_array(path: Place, array: npt.NDArray[Any]) -> str:
+    """Write a .npy file of the driver's for tasks to read, of which no half is ever read; where it is."""
+    if isinstance(path, Remote):
+        with path.replacing() as temporary:
+            save_array(temporary, array)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_array(path, array)
+    return str(path)
 
 
 def remove_temporary(folder: Path) -> None:

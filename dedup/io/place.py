@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
@@ -192,18 +192,27 @@ def names_in(folder: Place) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def _shared_folder(urls: list[str]) -> Remote:
+def shared_beginning(urls: Sequence[str]) -> str:
+    """What all of some URLs begin with, letter by letter."""
     first, last = min(urls), max(urls)
     shared = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    return Remote(first[:shared].rpartition("/")[0])
+    return first[:shared]
 
 
 def missing(paths: Iterable[str]) -> set[str]:
     """Those of some paths where there is no file; of objects one listing of the folder that they share tells."""
     wanted = set(paths)
     urls = [path for path in wanted if is_url(path)]
-    there = set(files_below(_shared_folder(urls))) if urls else set()
+    there = set(files_below(Remote(shared_beginning(urls).rpartition("/")[0]))) if urls else set()
     return {path for path in wanted if (path not in there if is_url(path) else not os.path.exists(path))}
+
+
+def remove_folder(folder: Place) -> None:
+    """Remove a folder and all that is in it, if it is there."""
+    if isinstance(folder, Remote):
+        folder.store.remove_below(folder.url + "/")
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def remove(path: str) -> None:
@@ -211,10 +220,15 @@ def remove(path: str) -> None:
     at(path).unlink(missing_ok=True)
 
 
-def work_folder(output: str, within: str | None) -> Path:
+def lock_folder(output: str) -> Path:
+    """Where a run holds its lock on this machine if output and work lie on a store."""
+    return cache_folder() / "locks" / hashlib.sha256(absolute(output).encode()).hexdigest()[:16]
+
+
+def work_folder(output: str, within: str | None) -> Place:
     """Where a run keeps what it works with: beside a local output, unless it is told where.
 
-    within   the folder that `work` names: outputs have folders of their own in it
+    within   the folder or URL that `work` names: outputs have folders of their own in it
     """
     if within is None and not is_url(output):
         return Path(plain(output), "work")
@@ -222,4 +236,4 @@ def work_folder(output: str, within: str | None) -> Path:
         within = str(cache_folder() / "work")
     name = absolute(output)
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name.partition("://")[2] or os.path.basename(name))[-60:].strip("-.")
-    return Path(plain(within), f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:12]}")
+    return at(within) / f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"

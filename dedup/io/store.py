@@ -13,9 +13,10 @@ from __future__ import annotations
 import datetime
 import errno
 import functools
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ from dedup.errors import DedupError, RunError, UserError, one_line
 ATTEMPTS = 6  # of a request, with 0 to 1, 2, 4 ... 20 s in between; AWS_MAX_ATTEMPTS says otherwise
 PART_BYTES = 32 << 20  # of an upload; up to two of them go as one request
 UPLOADS = 4  # parts at once
+REMOVED = 1_000  # objects by one request, the most that S3 takes
 Answer = TypeVar("Answer")
 
 
@@ -73,6 +75,10 @@ class Store(Protocol):
 
     def remove(self, url: str) -> None:
         """Remove an object; nothing where there is none."""
+        ...
+
+    def remove_below(self, prefix: str) -> None:
+        """Remove every object whose URL begins so."""
         ...
 
     def abort_uploads(self, prefix: str) -> None:
@@ -191,6 +197,14 @@ class S3:
         bucket, key = _parts(url)
         self._ask(url, lambda: self._client.delete_object(Bucket=bucket, Key=key))
 
+    def remove_below(self, prefix: str) -> None:
+        bucket, _ = _parts(prefix)
+        for some in _batched(self.find(prefix), REMOVED):
+            keys = [{"Key": _parts(one.url)[1]} for one in some]
+            ask = functools.partial(self._client.delete_objects, Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+            for fault in self._ask(prefix, ask).get("Errors", ()):
+                raise UserError(f"s3://{bucket}/{fault['Key']}: cannot be removed ({fault['Code']})")
+
     def abort_uploads(self, prefix: str) -> None:
         bucket, key = _parts(prefix)
         try:
@@ -247,6 +261,13 @@ class _EmptyRange(Exception):
 
 class _BrokenBody(Exception):
     """An answer broke off."""
+
+
+def _batched(objects: Iterable[Object], size: int) -> Iterator[list[Object]]:
+    """Some objects at a time; itertools.batched came with Python 3.12."""
+    left = iter(objects)
+    while some := list(itertools.islice(left, size)):
+        yield some
 
 
 def _parts(url: str) -> tuple[str, str]:
@@ -330,6 +351,10 @@ class Other:
             self._ask(url, lambda: self._fs.rm_file(self._inside(url)))
         except FileNotFoundError:
             return
+
+    def remove_below(self, prefix: str) -> None:
+        for one in list(self.find(prefix)):
+            self.remove(one.url)
 
     def abort_uploads(self, prefix: str) -> None:
         """Not ours to know."""

@@ -6,6 +6,7 @@ signature is made again when it is compared. Records lie one after the other in 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from dedup import buffers
 from dedup.buffers import Int64s, UInt64s
+from dedup.io.copies import fetch, on_disk
 from dedup.io.files import save_array
 from dedup.near.params import Sketch
 
@@ -140,15 +142,20 @@ class SketchWriter:
         save_array(self._path.with_suffix(".npy"), np.concatenate([np.zeros(0, np.uint8), *self._counts]))
 
 
+def index_of(path: str | Path) -> str:
+    """The file that tells how many shingles each document of a sketch file has, 64 for more."""
+    return os.path.splitext(path)[0] + ".npy"
+
+
 def record_bytes(counts: npt.NDArray[Any], signature_bytes: int) -> Int64s:
     """Bytes of each document's record."""
     return np.where(counts < SMALL, counts.astype(np.int64) * 8, signature_bytes)
 
 
-def read_sketches(paths: Sequence[Path], bases: Int64s, documents: Int64s, settings: Sketch) -> Sketches:
+def read_sketches(paths: Sequence[str | Path], bases: Int64s, documents: Int64s, settings: Sketch) -> Sketches:
     """The sketches of some documents, signatures complete.
 
-    paths       one sketch file a task
+    paths       one sketch file a task, or its URL
     bases       int64[tasks + 1]   task i holds documents bases[i] to bases[i + 1] - 1
     documents   int64[n], ascending
     """
@@ -158,12 +165,14 @@ def read_sketches(paths: Sequence[Path], bases: Int64s, documents: Int64s, setti
     dtype = signature_type(settings)
     out = Sketches(np.zeros((n, settings.slots), dtype), np.zeros((n, SMALL), np.uint64), np.zeros(n, np.int32))
     width = settings.slots * np.dtype(dtype).itemsize
-    for task in np.unique(np.searchsorted(bases, documents, "right") - 1):
+    tasks = np.unique(np.searchsorted(bases, documents, "right") - 1).tolist()
+    fetch(str(path) for task in tasks for path in (paths[task], index_of(paths[task])))
+    for task in tasks:
         low, high = np.searchsorted(documents, bases[task : task + 2])
-        counts = np.load(paths[task].with_suffix(".npy"))
+        counts = np.load(on_disk(index_of(paths[task])))
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(record_bytes(counts, width))])
         local = documents[low:high] - bases[task]
-        with open(paths[task], "rb") as file:
+        with open(on_disk(paths[task]), "rb") as file:
             at = 0
             while at < len(local):  # read no more than the stretch of documents that holds wanted ones
                 until = int(np.searchsorted(local, local[at] + SHORTEST_CHUNK))

@@ -6,9 +6,9 @@ the tasks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 from dedup.buffers import Int64s
 from dedup.io import read
+from dedup.io.copies import fetch, on_disk
 from dedup.io.exchange import partition_bits
-from dedup.io.files import save_array
+from dedup.io.files import put_array
+from dedup.io.place import Place
 from dedup.plan import NearFiles, bands_of, near_files
 from dedup.recipe import Step
 from dedup.runner.budget import Budget
@@ -73,7 +75,7 @@ RunTasks = Callable[[str, Sequence[Task]], list[dict[str, Any]]]
 
 def run_barriers(
     run: RunTasks,
-    folder: Path,
+    folder: Place,
     barriers: Sequence[Step],
     scanned: Scanned,
     standing: Standing,
@@ -114,16 +116,9 @@ def run_barriers(
     return resolve(found), notes
 
 
-def _save_gone(folder: Path, name: str, gone: npt.NDArray[np.bool_]) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.npy"
-    save_array(path, gone)
-    return str(path)
-
-
 def _group(
     run: RunTasks,
-    folder: Path,
+    folder: Place,
     key: str,
     n: int,
     step: Step,
@@ -133,7 +128,7 @@ def _group(
     budget: Budget,
 ) -> Drops:
     """Exact groups: the members that are not the first of theirs."""
-    path = _save_gone(folder, "gone-exact", gone) if gone.any() else None
+    path = put_array(folder / "gone-exact.npy", gone) if gone.any() else None
     bits = partition_bits(len(gone), budget.exact_rows)
     tasks = [
         Task(
@@ -154,7 +149,7 @@ def _group(
         for p in range(1 << bits)
     ]
     run("match equal", tasks)
-    pairs = np.concatenate([np.load(Path(task.folder, "members.npy")) for task in tasks])
+    pairs = np.concatenate(_loaded(tasks, "members.npy"))
     pairs = pairs[np.argsort(pairs[:, 0])]
     size = len(pairs)
     return Drops(pairs[:, 0], pairs[:, 1], np.ones(size), np.full(size, EXACT, np.int8), np.ones(size, np.bool_))
@@ -162,7 +157,7 @@ def _group(
 
 def _near(
     run: RunTasks,
-    folder: Path,
+    folder: Place,
     key: str,
     n: int,
     step: Step,
@@ -173,7 +168,7 @@ def _near(
     source: read.Source,
     budget: Budget,
 ) -> tuple[Drops, dict[str, Any]]:
-    path = _save_gone(folder, "gone-near", gone)
+    path = put_array(folder / "gone-near.npy", gone)
     _, bands = bands_of(step)
     bits = partition_bits(len(gone) * bands.bands, budget.band_rows)
     where = {"scans": scanned.folders, "bases": scanned.bases, "files": files}
@@ -222,10 +217,8 @@ def _near(
     decided = run("verify", decide)
     edge_count = sum(one["edges"] for one in decided)
     note |= {"edges": edge_count, "documents_with_edges": counts["documents"], "step": step.number}
-    pairs = np.concatenate(
-        [np.zeros((0, 2), np.int64), *(np.load(Path(task.folder, "dropped.npy")) for task in decide)]
-    )
-    similarity = np.concatenate([np.zeros(0), *(np.load(Path(task.folder, "similarity.npy")) for task in decide)])
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *_loaded(decide, "dropped.npy")])
+    similarity = np.concatenate([np.zeros(0), *_loaded(decide, "similarity.npy")])
     order = np.argsort(pairs[:, 0])
     verified = np.full(len(pairs), step.settings["verify"] == "exact")
     return Drops(
@@ -233,9 +226,15 @@ def _near(
     ), note
 
 
+def _loaded(tasks: Sequence[Task], name: str) -> list[Any]:
+    """An array of each task."""
+    fetch(os.path.join(task.folder, name) for task in tasks)
+    return [np.load(on_disk(task.folder, name)) for task in tasks]
+
+
 def _fetch(
     run: RunTasks,
-    folder: Path,
+    folder: Place,
     key: str,
     step: Step,
     files: NearFiles,

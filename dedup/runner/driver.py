@@ -12,9 +12,9 @@ import hashlib
 import importlib.metadata
 import os
 import resource
-import shutil
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +27,7 @@ import dedup
 from dedup import memory as memories
 from dedup import recipe as recipes
 from dedup.errors import DropLimitError, InputChangedError, RunError, UserError
-from dedup.io import files, lease, named, place, shards, units
+from dedup.io import copies, files, lease, named, place, shards, units
 from dedup.io.place import Place, Remote
 from dedup.plan import Plan, make_plan, reference_stages
 from dedup.recipe import Recipe
@@ -100,14 +100,17 @@ def run(
 def run_recipe(loaded: Recipe, *, limit: int | None, keep_work: bool, quiet: bool) -> Result:
     """Run a recipe that is checked."""
     working = place.work_folder(loaded.output, loaded.work)
-    folder = place.at(loaded.output, scratch=working)
+    if loaded.index is not None and not isinstance(working, Path):
+        raise UserError(f"work is {loaded.work!r}; a run with an index works in a folder")
+    folder = place.at(loaded.output, scratch=working if isinstance(working, Path) else None)
     found = shards.discover(loaded.input)
     plan = make_plan(loaded, found, shards.discover_against(loaded.against, found))
     _check_inputs_outside(plan, folder)
     _check_output(folder, plan.recipe)
     corpus = budget.look_at(plan.every_shard, limit, with_stages=budget.has_stages(plan.recipe))
     budget.fitting_workers(corpus, memory_of(plan.recipe), 1)
-    estimate.check_disk(working, estimate.least_disk(plan, corpus))
+    if isinstance(working, Path):
+        estimate.check_disk(working, estimate.least_disk(plan, corpus))
     try:
         with indexing.held(plan), _locked(folder, working) as (lock, check_lock):
             _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
@@ -117,16 +120,27 @@ def run_recipe(loaded: Recipe, *, limit: int | None, keep_work: bool, quiet: boo
 
 
 @contextlib.contextmanager
-def _locked(folder: Place, work: Path) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Hold the lock of an output: (its descriptor, what raises where it is lost)."""
-    here = work if isinstance(folder, Remote) else folder
+def _locked(folder: Place, work: Place) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Hold the lock of an output: (its descriptor, what raises where it is lost).
+
+    On a store it is a lease: of the output, else of the work, which machines may share that have like-named outputs.
+    """
+    there = next((one for one in (folder, work) if isinstance(one, Remote)), None)
+    here = next((one for one in (folder, work) if isinstance(one, Path)), None)
+    is_ours = here is None  # else the folder is the output, or goes with the work
+    here = here or place.lock_folder(str(folder))
     here.mkdir(parents=True, exist_ok=True)
-    with files.locked(here, str(folder)) as lock:
-        if not isinstance(folder, Remote):
-            yield lock, lambda: None
-            return
-        with lease.held(folder) as check:
-            yield lock, check
+    try:
+        with files.locked(here, str(folder)) as lock:
+            if there is None:
+                yield lock, lambda: None
+                return
+            with lease.held(there) as check:
+                yield lock, check
+    finally:
+        if is_ours:
+            with contextlib.suppress(OSError):
+                here.rmdir()
 
 
 def _check_output(folder: Place, recipe: Recipe) -> None:
@@ -160,7 +174,7 @@ class _Run:
         plan: Plan,
         corpus: budget.Corpus,
         folder: Place,
-        work: Path,
+        work: Place,
         limit: int | None,
         keep_work: bool,
         quiet: bool,
@@ -191,6 +205,25 @@ class _Run:
         if self._is_finished() and (self.index is None or self.index.is_done):
             self._remove_work()  # all but this was done when it was killed
             return Result(self.folder)
+        with self._copying():
+            return self._run()
+
+    @contextlib.contextmanager
+    def _copying(self) -> Iterator[None]:
+        """Where the work is on a store, copies of it are on this machine for as long as the attempt lasts."""
+        if isinstance(self.work, Path):
+            yield
+            return
+        attempt = uuid.uuid4().hex
+        copies.begin(attempt)
+        try:
+            self.work = place.Remote(str(self.work), copies.scratch())
+            self.folder = place.at(str(self.folder), copies.scratch())
+            yield
+        finally:
+            copies.end(attempt)
+
+    def _run(self) -> Result:
         self.executor = self._make_executor()  # first: where no Ray answers, nothing is changed
         try:
             self._prepare()
@@ -222,18 +255,19 @@ class _Run:
     @property
     def _works_elsewhere(self) -> bool:
         """Whether what it works with lies outside of its output."""
-        return self.work.parent != self.folder
+        return isinstance(self.work, Remote) or self.work.parent != self.folder
 
     def _remove_work(self) -> None:
-        if not self.keep_work and self.work.exists():
-            shutil.rmtree(self.work)
+        if not self.keep_work:
+            place.remove_folder(self.work)
 
     def _make_executor(self) -> Executor:
         recipe = self.plan.recipe
         if recipe.executor == "ray":
             from dedup.runner.ray import Ray
 
-            seen_by_all = self.work if self._works_elsewhere else self.work.parent
+            seen_by_all: list[Place] = [self.folder] if isinstance(self.folder, Path) else []
+            seen_by_all += [self.work] if self._works_elsewhere else []
             ray = Ray(recipe, seen_by_all, self.code, quiet=self.quiet)
             self.workers = ray.at_most(self._fitting(ray.workers_of_a_node, "of a node"))
             return ray
@@ -270,12 +304,16 @@ class _Run:
         changed = self._changed_inputs()
         (self.folder / "report" / "summary.json").unlink(missing_ok=True)
         self._remove_temporary()
-        if self._works_elsewhere:
+        if isinstance(self.work, Remote):
+            self.work.store.abort_uploads(self.work.url + "/")
+        elif self._works_elsewhere:
             files.remove_temporary(self.work)
+        if self._works_elsewhere:
             self.show.say(f"temporary work in {self.work}")
         # The recipe first: it tells the next attempt that what else lies here is a run's.
         tables.write_recipe(self.folder / "recipe.toml", tomli_w.dumps(self.plan.recipe.as_dict()))
-        self.work.mkdir(parents=True, exist_ok=True)
+        if isinstance(self.work, Path):
+            self.work.mkdir(parents=True, exist_ok=True)
         tables.write_manifest(self.folder / "manifest.parquet", self.plan.every_shard)
         if changed:
             more = f" (and {len(changed) - 1:,} more)" if len(changed) > 1 else ""
@@ -381,7 +419,8 @@ class _Run:
             if one.barriers:
                 old = references
                 if self.index is not None and self.index.takes_part(number):
-                    old = scanned.together(self.index.look_up(self._tasks, here / "index", left), references)
+                    within = Path(str(here), "index")
+                    old = scanned.together(self.index.look_up(self._tasks, within, left), references)
                 standing = scanned.standing(old, left)
                 every = scanned.together(old, left)
                 found, notes = barrier.run_barriers(
@@ -406,17 +445,16 @@ class _Run:
         named.check_unchanged(plan.files)
         summary = self._publish(left, compared, drops, counts, scans) | told
         if self.index is not None and survived is not None:
-            summary |= self.index.add(self._tasks, self.work / "index", survived, drops, self.show.warn)
+            summary |= self.index.add(self._tasks, Path(str(self.work), "index"), survived, drops, self.show.warn)
         return summary
 
-    def _earlier(self, here: Path, left: scanned.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:
+    def _earlier(self, here: Place, left: scanned.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:
         gone = np.sort(np.concatenate([np.zeros(0, np.int64), *(d.documents for d in drops)]))
         given: list[scan.Earlier | None] = []
         for one, base, until in left.spans():
-            path = here / f"gone-{one.unit.number:05}.npy"
             low, high = np.searchsorted(gone, [base, until])
-            files.save_array(path, gone[low:high] - base)
-            given.append(scan.Earlier(one.folder, str(path)))
+            path = files.put_array(here / f"gone-{one.unit.number:05}.npy", gone[low:high] - base)
+            given.append(scan.Earlier(one.folder, path))
         return given
 
     def _check_drop_limit(self, left: scanned.Scanned) -> None:
@@ -489,7 +527,7 @@ def _published(folder: Place) -> int:
 
 
 def _scan_tasks(
-    folder: Path, key: str, parts: Sequence[units.Unit], earlier: Sequence[scan.Earlier | None], done: scan.Work
+    folder: Place, key: str, parts: Sequence[units.Unit], earlier: Sequence[scan.Earlier | None], done: scan.Work
 ) -> list[Task]:
     return [
         Task(

@@ -106,8 +106,9 @@ def _size(folder: Path) -> int:
 
 def check_fits(plan: Plan, found: Estimate) -> None:
     """UserError where the output has not the disk for a run."""
-    if not place.is_url(plan.recipe.output):
-        check_disk(place.work_folder(plan.recipe.output, plan.recipe.work), found.disk_bytes)
+    work = place.work_folder(plan.recipe.output, plan.recipe.work)
+    if not place.is_url(plan.recipe.output) and isinstance(work, Path):
+        check_disk(work, found.disk_bytes)
 
 
 def least_disk(plan: Plan, corpus: budget.Corpus) -> int:

@@ -16,13 +16,13 @@ import selectors
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import dedup
 from dedup.errors import DedupError, RunError, one_line
-from dedup.runner.task import Task, finished, run_task
+from dedup.io import copies
+from dedup.runner.task import Task, look_up, run_task
 from dedup.runner.worker import OWN_STAGES
 
 Progress = Callable[[int, int], None]
@@ -151,6 +151,7 @@ class _Worker:
         home = str(Path(dedup.__file__).parent.parent)
         paths = [home, *(os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path), ONE_THREAD: "1"}
+        environment |= copies.variables()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dedup.runner.worker", *([OWN_STAGES] if own_stages else [])],
             stdin=subprocess.PIPE,
@@ -184,12 +185,6 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-
-def look_up(tasks: Sequence[Task], threads: int) -> list[Any]:
-    """The counts of tasks that an earlier attempt did, None for those that are left."""
-    with ThreadPoolExecutor(threads) as pool:  # files are hashed outside the interpreter's lock
-        return list(pool.map(finished, tasks))
 
 
 def write_frame(file: BinaryIO, message: Any) -> None:

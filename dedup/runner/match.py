@@ -21,7 +21,8 @@ import pyarrow as pa
 from dedup import exact
 from dedup.buffers import Int64s
 from dedup.io import read
-from dedup.io.exchange import read_partition
+from dedup.io.copies import fetch, on_disk
+from dedup.io.exchange import files_of, read_partition
 from dedup.io.files import save_array
 from dedup.near import edges as bucket_edges
 from dedup.near import match
@@ -54,14 +55,14 @@ def group_exact(
     gone   .npy of documents that an earlier barrier of the same run of barriers dropped, as bool over all
     """
     parts: list[list[Any]] = [[np.zeros(0, np.uint64)] for _ in range(5)]
-    for scan, base in zip(scans, bases, strict=False):
-        for part in read_partition(Path(scan, f"exact-{barrier}.bin"), partition, bits):
+    for path, base in zip(_exchanged(scans, f"exact-{barrier}.bin"), bases, strict=False):
+        for part in read_partition(path, partition, bits):
             for column, values in zip(parts, part.columns, strict=True):
                 column.append(values)
             parts[4][-1] = parts[4][-1] + np.uint64(base + part.document_base)
     high, low, order, tie, documents = (np.concatenate(column) for column in parts)
     if gone is not None:
-        alive = ~np.load(gone, mmap_mode="r")[documents.astype(np.int64)]
+        alive = ~np.load(on_disk(gone), mmap_mode="r")[documents.astype(np.int64)]
         high, low, order, tie, documents = (column[alive] for column in (high, low, order, tie, documents))
     ranks = {"first": [], "last": [~documents]}.get(keep, [order, tie])
     numbers = documents.astype(np.int64)
@@ -87,13 +88,13 @@ def find_edges(
 ) -> dict[str, Any]:
     """Edges among the documents of one partition of band keys."""
     settings, bands = bands_of(step)
-    dropped = np.load(gone, mmap_mode="r")
+    dropped = np.load(on_disk(gone), mmap_mode="r")
     rows = [np.zeros(0, np.uint64)]
-    for scan, base in zip(scans, bases, strict=False):
-        for part in read_partition(Path(scan, f"bands-{files.bands}.bin"), partition, bits):
+    for path, base in zip(_exchanged(scans, f"bands-{files.bands}.bin"), bases, strict=False):
+        for part in read_partition(path, partition, bits):
             numbered = match.with_documents(part.columns[0], base + part.document_base)
             rows.append(numbered[~dropped[(numbered & np.uint64(0xFFFFFFFF)).astype(np.int64)]])
-    paths = [Path(scan, f"sketches-{files.sketches}.bin") for scan in scans]
+    paths = [os.path.join(scan, f"sketches-{files.sketches}.bin") for scan in scans]
     tally = bucket_edges.Tally()
     numbered = np.concatenate(rows)
     rows.clear()
@@ -109,6 +110,13 @@ def find_edges(
             written.add(edges)
     progress(0, 0)
     return asdict(tally) | {"edges": written.count}
+
+
+def _exchanged(scans: list[str], name: str) -> list[str]:
+    """An exchange file of each scan, ready to be read."""
+    paths = [os.path.join(scan, name) for scan in scans]
+    fetch(itertools.chain.from_iterable(map(files_of, paths)))
+    return paths
 
 
 class _EdgeFiles:
@@ -135,13 +143,13 @@ class _EdgeFiles:
         self.count += len(edges.pairs)
 
 
-def _read_edges(folder: Path, begin: int = 0, end: int | None = None) -> Iterator[bucket_edges.Edges]:
+def _read_edges(folder: str, begin: int = 0, end: int | None = None) -> Iterator[bucket_edges.Edges]:
     """Edges of such files from `begin` to `end` - 1, EDGE_BLOCK at a time; similarity 0 where none was written."""
     with contextlib.ExitStack() as stack:
-        pairs = stack.enter_context(open(folder / "pairs.bin", "rb"))
+        pairs = stack.enter_context(open(on_disk(folder, "pairs.bin"), "rb"))
         similarity = None
-        if (folder / "similarity.bin").exists():
-            similarity = stack.enter_context(open(folder / "similarity.bin", "rb"))
+        if (path := on_disk(folder, "similarity.bin")).exists():
+            similarity = stack.enter_context(open(path, "rb"))
             similarity.seek(begin * 8)
         pairs.seek(begin * 8)
         left = (os.fstat(pairs.fileno()).st_size // 8 if end is None else end) - begin
@@ -170,12 +178,13 @@ def join_components(
 
     group_shingles   of the components that one task decides, about
     """
+    fetch(os.path.join(e, "pairs.bin") for e in edges)
     groups, count = _grouped(edges, _shingle_files(scans, files), bases, group_shingles)
     save_array(folder / "groups.npy", groups)
     index, done = [np.zeros((0, 3), np.int64)], 0
-    with_similarity = any(Path(e, "similarity.bin").exists() for e in edges)
+    with_similarity = any(on_disk(e, "similarity.bin").exists() for e in edges)
     with _EdgeFiles(folder, with_similarity=with_similarity) as written:
-        for part in itertools.chain.from_iterable(_read_edges(Path(e)) for e in edges):
+        for part in itertools.chain.from_iterable(_read_edges(e) for e in edges):
             own = groups[part.pairs[:, 0]]
             order = np.argsort(own, kind="stable")
             written.add(bucket_edges.Edges(part.pairs[order], part.similarity[order]))
@@ -189,8 +198,10 @@ def join_components(
     return {"groups": count, "documents": int(np.count_nonzero(groups != NO_GROUP))}
 
 
-def _shingle_files(scans: list[str], files: NearFiles) -> list[Path]:
-    return [Path(scan, f"shingles-{files.sketches}.npy") for scan in scans]
+def _shingle_files(scans: list[str], files: NearFiles) -> list[str]:
+    paths = [os.path.join(scan, f"shingles-{files.sketches}.npy") for scan in scans]
+    fetch(paths)
+    return paths
 
 
 def _grouped(edges: list[str], counts: list[Path], bases: list[int], most: int) -> tuple[npt.NDArray[np.uint32], int]:
@@ -199,7 +210,7 @@ def _grouped(edges: list[str], counts: list[Path], bases: list[int], most: int) 
 
     parent = np.arange(bases[-1], dtype=np.uint32)
     is_met = np.zeros(bases[-1], np.bool_)
-    for part in itertools.chain.from_iterable(_read_edges(Path(e)) for e in edges):
+    for part in itertools.chain.from_iterable(_read_edges(e) for e in edges):
         union_edges(parent, part.pairs)
         is_met[part.pairs.ravel()] = True
     flatten(parent)
@@ -207,7 +218,7 @@ def _grouped(edges: list[str], counts: list[Path], bases: list[int], most: int) 
     for path, base, until in zip(counts, bases, bases[1:], strict=False):
         met = np.flatnonzero(is_met[base:until])
         if len(met):
-            np.add.at(sizes, parent[base + met], np.load(path, mmap_mode="r")[met])
+            np.add.at(sizes, parent[base + met], np.load(on_disk(path), mmap_mode="r")[met])
     roots = np.flatnonzero(is_met & (parent == np.arange(bases[-1], dtype=np.uint32)))
     numbers = (np.cumsum(sizes[roots]) - sizes[roots]) // most
     numbers = np.unique(numbers, return_inverse=True)[1]
@@ -218,12 +229,12 @@ def _grouped(edges: list[str], counts: list[Path], bases: list[int], most: int) 
     return groups, int(numbers.max(initial=-1)) + 1
 
 
-def _shingle_counts(documents: Int64s, paths: list[Path], bases: list[int]) -> Int64s:
+def _shingle_counts(documents: Int64s, paths: list[str], bases: list[int]) -> Int64s:
     counts = np.zeros(len(documents), np.int64)
     for path, base, until in zip(paths, bases, bases[1:], strict=False):
         low, high = np.searchsorted(documents, [base, until])
         if low < high:
-            counts[low:high] = np.load(path, mmap_mode="r")[documents[low:high] - base]
+            counts[low:high] = np.load(on_disk(path), mmap_mode="r")[documents[low:high] - base]
     return counts
 
 
@@ -246,14 +257,14 @@ def fetch_shingles(
     each segment begins in the index, and its end
     """
     settings, _ = bands_of(step)
-    groups = np.array(np.load(Path(joined, "groups.npy"), mmap_mode="r")[base:until])
+    groups = np.array(np.load(on_disk(joined, "groups.npy"), mmap_mode="r")[base:until])
     documents = np.flatnonzero(groups != NO_GROUP)
     groups = groups[documents].astype(np.int64)
     writer = _ShingleWriter(folder, base)
     few = np.zeros(0, np.uint8)
-    sketches_path = Path(scan.folder, f"sketches-{files.sketches}.bin")
+    sketches_path = os.path.join(scan.folder, f"sketches-{files.sketches}.bin")
     if len(documents):
-        few = np.load(sketches_path.with_suffix(".npy"), mmap_mode="r")[documents]
+        few = np.load(on_disk(signing.index_of(sketches_path)), mmap_mode="r")[documents]
     small = few < signing.SMALL
     if small.any():
         sketches = signing.read_sketches([sketches_path], np.array([0, until - base]), documents[small], settings)
@@ -341,12 +352,12 @@ def represent(
 ) -> dict[str, Any]:
     """Decide one group of components: dropped.npy int64[m, 2] of (document, kept twin), similarity.npy."""
     documents = np.zeros(0, np.int64)
-    for part in _edges_of(Path(joined), group):
+    for part in _edges_of(joined, group):
         documents = np.union1d(documents, part.pairs.ravel().astype(np.int64))
     found = match.decide(
         documents,
         [*standing.ranks(documents), *_ranks(documents, scans, bases, barrier, step.settings["keep"])],
-        _edges_of(Path(joined), group),
+        _edges_of(joined, group),
         _shingle_counts(documents, _shingle_files(scans, files), bases),
         _Fetched(fetched, group, documents) if step.settings["verify"] == "exact" else None,
         threshold=step.settings["threshold"],
@@ -358,9 +369,9 @@ def represent(
     return {"dropped": len(found.documents), "edges": found.edges}
 
 
-def _edges_of(joined: Path, group: int) -> Iterator[bucket_edges.Edges]:
+def _edges_of(joined: str, group: int) -> Iterator[bucket_edges.Edges]:
     """The edges of one group of components."""
-    index = np.load(joined / "index.npy", mmap_mode="r")
+    index = np.load(on_disk(joined, "index.npy"), mmap_mode="r")
     low, high = np.searchsorted(index[:, 0], [group, group + 1])
     for _, begin, end in index[low:high].tolist():
         yield from _read_edges(joined, begin, end)
@@ -371,9 +382,10 @@ class _Fetched:
 
     def __init__(self, folders: list[str], group: int, documents: Int64s) -> None:
         parts, files = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.int64)]
+        fetch(os.path.join(f, name) for f in folders for name in ("index.npy", "segments.npy"))
         for number, folder in enumerate(folders):
-            index = np.load(Path(folder, "index.npy"), mmap_mode="r")
-            for begin, end in itertools.pairwise(np.load(Path(folder, "segments.npy")).tolist()):
+            index = np.load(on_disk(folder, "index.npy"), mmap_mode="r")
+            for begin, end in itertools.pairwise(np.load(on_disk(folder, "segments.npy")).tolist()):
                 low, high = begin + np.searchsorted(index[begin:end, 1], [group, group + 1])
                 parts.append(np.array(index[low:high]))
                 files.append(np.full(high - low, number))
@@ -398,7 +410,7 @@ class _Fetched:
         breaks = (file[order][1:] != file[order][:-1]) | (begin[order][1:] != end[order][:-1])
         stretches = np.split(order, np.flatnonzero(breaks) + 1) if len(order) else []
         for number, some in itertools.groupby(stretches, lambda stretch: int(file[stretch[0]])):
-            with open(Path(self._folders[number], "shingles.bin"), "rb") as source:
+            with open(on_disk(self._folders[number], "shingles.bin"), "rb") as source:
                 for stretch in some:
                     size = int(end[stretch[-1]] - begin[stretch[0]])
                     source.seek(int(begin[stretch[0]]) * 8)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dedup.io import place
+from dedup.io.place import Place
 from dedup.runner.scanned import Scan, Scanned
-from dedup.runner.task import Task, finished, key_of
+from dedup.runner.task import Task, finished, forget, key_of
 from dedup.runner.write import How, Outputs
 
 RunTasks = Callable[..., list[dict[str, Any]]]
@@ -18,7 +17,7 @@ RunTasks = Callable[..., list[dict[str, Any]]]
 
 def write_all(
     run: RunTasks,
-    folder: Path,
+    folder: Place,
     key: str,
     scanned: Scanned,
     duplicates: Sequence[str],
@@ -70,7 +69,7 @@ def _is_cut(scans: Sequence[Scan]) -> bool:
 
 
 def _whole(
-    folder: Path,
+    folder: Place,
     key: str,
     scans: list[Scan],
     tables: list[str],
@@ -91,7 +90,7 @@ def _whole(
     return task
 
 
-def _piece(folder: Path, key: str, scan: Scan, table: str, how: How) -> Task:
+def _piece(folder: Place, key: str, scan: Scan, table: str, how: How) -> Task:
     return Task(
         "dedup.runner.write:write_piece",
         str(folder / f"{scan.unit.number:05}"),
@@ -101,7 +100,7 @@ def _piece(folder: Path, key: str, scan: Scan, table: str, how: How) -> Task:
 
 
 def _joins(
-    folder: Path, key: str, scans: list[Scan], how: How, outputs: Mapping[int, Outputs], gone: set[str]
+    folder: Place, key: str, scans: list[Scan], how: How, outputs: Mapping[int, Outputs], gone: set[str]
 ) -> tuple[Task, Task]:
     """The tasks that put together what is kept and what is dropped of a shard: one copies, the other compresses."""
     number = scans[0].unit.pieces[0].shard.number
@@ -132,4 +131,4 @@ def _wanted(scan: Scan, outputs: Mapping[int, Outputs]) -> Iterator[str]:
 def _forget_if_removed(task: Task, scans: Sequence[Scan], outputs: Mapping[int, Outputs], gone: set[str]) -> None:
     """Have a task done again if somebody removed what it published."""
     if any(path in gone for scan in scans for path in _wanted(scan, outputs)):
-        shutil.rmtree(task.folder, ignore_errors=True)
+        forget(task)

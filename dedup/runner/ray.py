@@ -1,8 +1,9 @@
 """The executor `ray`: tasks on the machines of a Ray cluster, or in a Ray of this machine alone.
 
 The same tasks are done by the same function as locally, each as a Ray task of one CPU. Only tasks and their counts go
-through Ray: what tasks read and write lies in folders that every node sees, so that nothing has to fit its object store
-and a run that broke off continues under any executor. Ray places the tasks, starts workers and notices when one dies.
+through Ray: what tasks read and write lies in folders that every node sees, or on a store, so that nothing has to fit
+Ray's own and a run that broke off continues under any executor. Ray places the tasks, starts workers and notices when
+one dies.
 """
 
 from __future__ import annotations
@@ -12,20 +13,24 @@ import logging
 import os
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dedup.errors import DedupError, RunError, UserError, one_line
-from dedup.io.files import TEMPORARY
+from dedup.io import copies
+from dedup.io.files import TEMPORARY, touch
+from dedup.io.place import Place, Remote, at
 from dedup.recipe import Recipe
-from dedup.runner.local import ONE_THREAD, PATIENCE_SECONDS, Progress, give_back_memory, look_up
-from dedup.runner.task import Task
+from dedup.runner.local import ONE_THREAD, PATIENCE_SECONDS, Progress, give_back_memory
+from dedup.runner.task import Task, look_up
 from dedup.runner.worker import outcome
 
 STORE_BYTES = 100 << 20  # of shared memory for a Ray of our own, about its least: only counts go through it
 CONNECT_SECONDS = 10
+LOOK_SECONDS = 2  # between looks of a task at a store
 GRACE_SECONDS = 5  # for tasks to see that the run has ended; most look after every batch
 _begun: set[str] = set()  # in a worker: the run whose tasks it does
 
@@ -34,7 +39,7 @@ class Ray:
     """Does tasks on a Ray.
 
     recipe   as run; its `workers` bounds the tasks at once, 0: the CPUs there are; its `address` names a cluster
-    folder   the output
+    folders  what every node has to see: output and work, as far as they are folders, and work on a store
     key      of what makes the bytes: every node has to have the same
     quiet    whether what stages print in workers stays there
 
@@ -42,11 +47,12 @@ class Ray:
     RAY_ADDRESS, as Ray's own job submission sets it, else a Ray of our own that ends with the run.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, key: str, *, quiet: bool) -> None:
+    def __init__(self, recipe: Recipe, folders: Sequence[Place], key: str, *, quiet: bool) -> None:
         self._ray = _imported()
-        self._recipe, self._folder, self._key = recipe, folder, key
-        self._run = uuid.uuid4().hex
-        self._stop = str(folder.resolve() / f"{TEMPORARY}{self._run}-stop")  # there: the run has ended
+        self._recipe, self._key = recipe, key
+        self._run = copies.current() or uuid.uuid4().hex
+        self._markers = [_whole(folder) / f"{TEMPORARY}{self._run}" for folder in folders]
+        self._stop = at(f"{self._markers[0]}-stop")  # there: the run has ended; a folder, if there is one, comes first
         self._peaks: dict[tuple[str, int], int] = {}
         self._ready: set[str] = set()
         address = recipe.address or os.environ.get("RAY_ADDRESS") or "local"
@@ -90,7 +96,7 @@ class Ray:
             while waiting or running:
                 while waiting and len(running) < self._room():
                     number = waiting.pop()
-                    running[self._do.remote(tasks[number], self._run, self._stop, os.getcwd())] = number
+                    running[self._do.remote(tasks[number], self._run, str(self._stop), os.getcwd())] = number
                 for done in self._ray.wait(list(running))[0]:
                     number = running.pop(done)
                     how, message = self._outcome(done)
@@ -140,30 +146,26 @@ class Ray:
         """See that every node that does tasks can, and compile the kernels there; also of nodes that came later."""
         if self._alone:
             return
-        nodes = {
-            n["NodeID"]: n["NodeManagerAddress"] for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU")
-        }
-        fresh = nodes.keys() - self._ready
+        fresh = self._alive_nodes() - self._ready
         if not fresh:
             return
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        marker = self._folder.resolve() / f"{TEMPORARY}{self._run}"
-        marker.touch()
         running: dict[Any, int] = {}
+        names = [str(marker) for marker in self._markers]
         try:
+            for marker in self._markers:
+                touch(marker)
             with self._ending(running):
                 for number, node in enumerate(sorted(fresh)):
-                    place = NodeAffinitySchedulingStrategy(node, soft=True)
                     # No CPU: a node that others keep busy is not waited for.
-                    remote = self._ray.remote(num_cpus=0, scheduling_strategy=place, **self._options)(make_ready)
-                    running[remote.remote(self._recipe, str(marker), self._key, self._run, os.getcwd())] = number
+                    remote = self._ray.remote(num_cpus=0, scheduling_strategy=_on(node), **self._options)(make_ready)
+                    running[remote.remote(self._recipe, names, self._key, self._run, os.getcwd())] = number
                 while running:
                     for done in self._ray.wait(list(running))[0]:
                         del running[done]
                         self._outcome(done)
         finally:
-            marker.unlink()
+            for marker in self._markers:
+                marker.unlink(missing_ok=True)
         self._ready |= fresh
 
     @contextlib.contextmanager
@@ -177,19 +179,34 @@ class Ray:
             yield
         finally:
             if running:
-                with contextlib.suppress(OSError):  # where the disk is full, all are cancelled
-                    Path(self._stop).touch()
+                with contextlib.suppress(OSError, DedupError):  # where the disk is full, all are cancelled
+                    touch(self._stop)
                 _, left = self._ray.wait(list(running), num_returns=len(running), timeout=GRACE_SECONDS)
                 for reference in left:
                     self._ray.cancel(reference, force=True)
                 if left:
                     self._ray.wait(left, num_returns=len(left), timeout=PATIENCE_SECONDS)
-                Path(self._stop).unlink(missing_ok=True)
+                with contextlib.suppress(DedupError):  # it goes with the work
+                    self._stop.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End a Ray of our own; leave a cluster."""
+        """End a Ray of our own; leave a cluster, and no copy of what lay on a store on its nodes."""
+        if copies.current() is not None and not self._alone:
+            self._forget_copies()
         if self._connected:
             self._ray.shutdown()
+
+    def _forget_copies(self) -> None:
+        waiting = []
+        for node in self._alive_nodes():
+            remote = self._ray.remote(num_cpus=0, scheduling_strategy=_on(node), **self._options)(copies.end)
+            waiting.append(remote.remote(self._run))
+        if waiting:  # a node that does not answer removes them when it next takes part in a run
+            self._ray.wait(waiting, num_returns=len(waiting), timeout=GRACE_SECONDS)
+
+    def _alive_nodes(self) -> set[str]:
+        """The ids of the nodes that do tasks."""
+        return {n["NodeID"] for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU")}
 
     def peak_rss_bytes(self) -> int:
         """Sum of the peaks of all workers there were, on all nodes."""
@@ -227,6 +244,17 @@ def _connect(ray: Any, address: str, quiet: bool) -> None:
         ) from None
 
 
+def _on(node: str) -> Any:
+    """Has a task done by a node, or by another one if that is gone."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node, soft=True)
+
+
+def _whole(folder: Place) -> Place:
+    return folder.resolve() if isinstance(folder, Path) else folder
+
+
 def _knock(address: str) -> None:
     """OSError where nobody listens at host:port: Ray itself would try for minutes, and say so on stderr."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
@@ -242,17 +270,19 @@ _ENDED = "the run has ended"
 def do(task: Task, run: str, stop: str, folder: str) -> tuple[Any, ...]:
     """Do a task: "done" with counts, worker, its peak memory and what progress there was; or "error" with the error.
 
-    stop     a file that appears when the run has ended, and nobody waits for the task
+    stop     a file or object that appears when the run has ended, and nobody waits for the task
     folder   the driver's current one, which relative paths begin from
     """
     _begin(run, folder)
     seen = [0, 0]
-    if os.path.exists(stop):
-        return "error", RunError(_ENDED)
+    watch = _Watch(stop)
+    try:
+        watch.check()
+    except DedupError as error:
+        return "error", error
 
     def note(documents: int, size: int) -> None:
-        if os.path.exists(stop):
-            raise RunError(_ENDED)
+        watch.check()
         seen[0] += documents
         seen[1] += size
 
@@ -264,10 +294,26 @@ def do(task: Task, run: str, stop: str, folder: str) -> tuple[Any, ...]:
     return how, counts, (socket.gethostname(), os.getpid()), peak, seen
 
 
-def make_ready(recipe: Recipe, marker: str, key: str, run: str, folder: str) -> tuple[Any, ...]:
+class _Watch:
+    """Looks whether a run has ended: on a folder every time, on a store now and then."""
+
+    def __init__(self, stop: str) -> None:
+        self._stop, self._next = at(stop), 0.0
+
+    def check(self) -> None:
+        """RunError where it has."""
+        if time.monotonic() < self._next:
+            return
+        if self._stop.is_file():
+            raise RunError(_ENDED)
+        if isinstance(self._stop, Remote):
+            self._next = time.monotonic() + LOOK_SECONDS
+
+
+def make_ready(recipe: Recipe, markers: Sequence[str], key: str, run: str, folder: str) -> tuple[Any, ...]:
     """Compile a recipe's kernels on this node: "done"; or "error" where it cannot take part.
 
-    marker   a file in the output
+    markers  a file or object in everything that it has to see
     key      of the driver's code
     """
     from dedup.runner.driver import environment_key, warm_kernels
@@ -275,11 +321,8 @@ def make_ready(recipe: Recipe, marker: str, key: str, run: str, folder: str) -> 
     _begin(run, folder)
     node = socket.gethostname()
     try:
-        if not os.path.exists(marker):
-            raise RunError(
-                f"{node} does not see {os.path.dirname(marker)}; recipe, input, output and work have to lie in folders "
-                "that every node sees under the same path"
-            )
+        for marker in markers:
+            _see(marker, node)
         if environment_key(recipe) != key:
             raise RunError(
                 f"{node} has other versions of dedup, its libraries or the recipe's modules than the driver; "
@@ -291,12 +334,26 @@ def make_ready(recipe: Recipe, marker: str, key: str, run: str, folder: str) -> 
     return "done", None
 
 
+def _see(marker: str, node: str) -> None:
+    """RunError where a node does not see what the driver put there."""
+    try:
+        if at(marker).is_file():
+            return
+    except DedupError as error:
+        raise RunError(f"{node}: {error}") from None
+    raise RunError(
+        f"{node} does not see {os.path.dirname(marker)}; recipe, input, output and work have to lie on a store or in "
+        "folders that every node sees under the same path"
+    )
+
+
 def _begin(run: str, folder: str) -> None:
     """Make this process a worker of a run: Ray uses one for many, and in a notebook for run after run."""
     if run in _begun:
         return
     _begun.clear()
     _begun.add(run)
+    copies.begin(run)
     with contextlib.suppress(OSError):  # not on this node: then paths are absolute, or their absence is told
         os.chdir(folder)
     for name in [name for name in sys.modules if name.startswith("_dedup_user_")]:

@@ -7,7 +7,6 @@ could not be read of them is told like that of the input, and counted apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -55,7 +54,7 @@ def exit_code(plan: Plan, summary: dict[str, Any]) -> int:
 def write_rejected(folder: Place, references: Scanned) -> None:
     """report/rejected_against.parquet: what could not be read of them; no file where all could."""
     tables = [
-        rejected_rows(open_table(Path(scan.folder, "rejected.arrow")), place, before, scan.offsets[place], piece.shard)
+        rejected_rows(open_table(scan.folder, "rejected.arrow"), place, before, scan.offsets[place], piece.shard)
         for scan in references.scans
         if any(scan.rejected)
         for place, (piece, _, _, before) in enumerate(scan.pieces())

@@ -7,7 +7,6 @@ part where they have the same format and codec, and as Parquet the same schema: 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from dedup.io.place import Place
 from dedup.io.shards import Shard
 from dedup.runner.publish import RunTasks
 from dedup.runner.scanned import Scanned, open_table
-from dedup.runner.task import Progress, Task, key_of
+from dedup.runner.task import Progress, Task, forget, key_of
 
 SUFFIXES = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 
@@ -49,7 +48,7 @@ class Part:
 
 def publish_parts(
     run: RunTasks,
-    folder: Path,
+    folder: Place,
     key: str,
     scanned: Scanned,
     duplicates: Sequence[str],
@@ -74,13 +73,13 @@ def publish_parts(
             place.remove(path)
 
 
-def _task(folder: Path, key: str, parts: Sequence[Part], gone: set[str]) -> Task:
+def _task(folder: Place, key: str, parts: Sequence[Part], gone: set[str]) -> Task:
     name = Path(parts[0].path).name.partition(".")[0]
     task = Task(
         "dedup.runner.reshard:write_parts", str(folder / name), key_of(key, "parts", name), {"parts": list(parts)}
     )
     if any(part.path in gone for part in parts):
-        shutil.rmtree(task.folder, ignore_errors=True)
+        forget(task)
     return task
 
 
@@ -91,7 +90,7 @@ def _sizes(scanned: Scanned, duplicates: Sequence[str]) -> Iterator[tuple[int, I
         if not rows.num_columns:
             continue
         kept = rows[drop.REASON].combine_chunks().is_null().to_numpy(zero_copy_only=False).copy()
-        kept[open_table(Path(local))["document"].to_numpy()] = False
+        kept[open_table(local)["document"].to_numpy()] = False
         sizes = rows["_bytes"].to_numpy()
         for piece, first, count, _ in scan.pieces():
             here = slice(first, first + count)

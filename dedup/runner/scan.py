@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from dedup import buffers, drop, exact
 from dedup.io import parquet, read
+from dedup.io.copies import on_disk
 from dedup.io.exchange import ExchangeWriter
 from dedup.io.files import save_array
 from dedup.io.units import Unit
@@ -174,9 +175,9 @@ class _Before:
     """The columns and texts that earlier passes left for a unit, by document."""
 
     def __init__(self, earlier: Earlier) -> None:
-        self.rows = open_table(Path(earlier.folder, "rows.arrow"))
-        self.changed = Changes(Path(earlier.folder))
-        self.dropped = np.load(earlier.dropped)
+        self.rows = open_table(earlier.folder, "rows.arrow")
+        self.changed = Changes(earlier.folder)
+        self.dropped = np.load(on_disk(earlier.dropped))
 
     def lay_over(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
         """The batch with its earlier texts, measures and drop reasons."""

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from dedup import buffers
 from dedup.buffers import Int64s, UInt64s
 from dedup.io import read
+from dedup.io.copies import on_disk
 from dedup.io.units import Piece, Unit
 from dedup.runner.task import Task
 
@@ -58,7 +59,7 @@ class Scan:
 
     def table(self) -> pa.Table:
         """rows.arrow."""
-        return open_table(Path(self.folder, "rows.arrow"))
+        return rows_table(self.folder)
 
     def rows(self, documents: Int64s, table: pa.Table) -> Int64s:
         """The rows of some documents in their shards."""
@@ -86,7 +87,7 @@ class Scan:
     def texts(self, documents: Int64s, source: read.Source, batch_bytes: int) -> Iterator[tuple[Int64s, Any]]:
         """(places within `documents`, texts as the stages left them) of some documents, ascending."""
         rows = self.table()[read.ROW].to_numpy()[documents]
-        changes = Changes(Path(self.folder))
+        changes = Changes(self.folder)
         done = 0
         for piece, first, count, _ in self.pieces():
             low, high = np.searchsorted(documents, [first, first + count])
@@ -210,8 +211,9 @@ def of_tasks(
     return Scanned(scans, kept_keys, bases), kept_counts
 
 
-def open_table(path: Path) -> pa.Table:
+def open_table(folder: str | Path, *names: str) -> pa.Table:
     """A table of a scan, memory-mapped; a table without columns where the unit had no document."""
+    path = on_disk(folder, *names)
     if not path.exists():
         return pa.table({})
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
@@ -219,14 +221,14 @@ def open_table(path: Path) -> pa.Table:
 
 def rows_table(folder: Path | str) -> pa.Table:
     """The rows table of a scan."""
-    return open_table(Path(folder, "rows.arrow"))
+    return open_table(folder, "rows.arrow")
 
 
 class Changes:
     """The changed texts of a unit, to be laid over the texts of its input."""
 
-    def __init__(self, folder: Path) -> None:
-        table = open_table(folder / "changed.arrow")
+    def __init__(self, folder: str | Path) -> None:
+        table = open_table(folder, "changed.arrow")
         self._documents = buffers.one_chunk(table["document"]).to_numpy() if table.num_rows else np.zeros(0, np.int64)
         self._table = table
 

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dedup import drop
-from dedup.io import parquet
-from dedup.io.files import naming, replacing
+from dedup.io import copies, parquet
+from dedup.io.files import replacing
 from dedup.io.place import Place, at, is_url, parquet_source
 from dedup.io.shards import Shard
 from dedup.plan import Plan
@@ -102,15 +102,16 @@ def _counted(reasons: Any) -> dict[str, int]:
 
 
 def write_duplicates(
-    output: Place, folder: Path, scanned: Scanned, references: Scanned, drops: Sequence[Drops]
+    output: Place, folder: Place, scanned: Scanned, references: Scanned, drops: Sequence[Drops]
 ) -> list[str]:
     """duplicates.parquet, and the same rows a unit for the tasks that write its shards; the paths of these.
 
     references   numbered before zero
     """
     merged = _merged(drops)
-    folder.mkdir(parents=True, exist_ok=True)
-    named = _name_twins(folder, merged, references, scanned)
+    here = folder if isinstance(folder, Path) else copies.scratch()
+    here.mkdir(parents=True, exist_ok=True)
+    named = _name_twins(here, merged, references, scanned)
     paths: list[str] = []
     with replacing(output / "duplicates.parquet") as temporary, contextlib.ExitStack() as stack:
         twin_files = [stack.enter_context(pa.ipc.open_file(stack.enter_context(pa.OSFile(name)))) for name in named]
@@ -120,7 +121,7 @@ def write_duplicates(
             twins = pa.Table.from_batches([file.get_batch(unit) for file in twin_files], TWINS).sort_by("place")
             table = _local_table(scan, merged.between(low, high), base, twins)
             path = folder / f"{scan.unit.number:05}.arrow"
-            with naming(path), pa.ipc.new_file(str(path), LOCAL) as file:
+            with replacing(path, sync=False) as local, pa.ipc.new_file(str(local), LOCAL) as file:
                 file.write_table(table)
             writer.add(table.select(DUPLICATES.names))
             paths.append(str(path))
@@ -225,7 +226,7 @@ def write_documents(
             rows = scan.table()
             if not rows.num_columns:
                 continue
-            reasons = _all_reasons(rows, open_table(Path(local)))
+            reasons = _all_reasons(rows, open_table(local))
             counts.update(_counted(reasons))
             everyone = np.arange(rows.num_rows)
             ids, doc_ids = scan.ids(everyone, rows), scan.doc_ids(everyone, rows)

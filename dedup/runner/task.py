@@ -1,26 +1,31 @@
 """One task: a function of this package, its arguments, and a folder that appears when it is done.
 
 A task is skipped if its folder exists for the same key. The key names everything that its output depends on, so a
-changed recipe, input or version cannot reuse stale work; files are checked by length and hash before they are.
+changed recipe, input or version cannot reuse stale work; files are checked by length and hash before they are, objects
+of a store, which appear whole, by length.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
+from dedup.io import copies, place, store
 from dedup.io.files import TEMPORARY
 
 DONE = "done.json"
+LOOKS = 16  # at once at tasks on a store: each waits for a round trip
 Progress = Callable[[int, int], None]  # documents, bytes since the last call
 
 
@@ -29,7 +34,7 @@ class Task:
     """What to do, picklable.
 
     function    "module:name" of a function(folder, progress, **arguments) -> dict of counts
-    folder      where it writes; appears by rename when all is written
+    folder      where it writes; appears by rename when all is written. A URL: it counts once DONE is there
     key         names everything the output depends on
     """
 
@@ -41,6 +46,8 @@ class Task:
 
 def finished(task: Task) -> dict[str, Any] | None:
     """The counts of a task that was done before for the same key and whose files are whole; else None."""
+    if place.is_url(task.folder):
+        return _finished_there(task, {one.url: one.bytes for one in place.Remote(task.folder).below()})
     try:
         done = json.loads(Path(task.folder, DONE).read_text())
     except (OSError, ValueError):
@@ -54,8 +61,47 @@ def finished(task: Task) -> dict[str, Any] | None:
     return dict(done["counts"])
 
 
+def look_up(tasks: Sequence[Task], threads: int) -> list[Any]:
+    """The counts of tasks that an earlier attempt did, None for those that are left; objects are listed once."""
+    look: Callable[[Task], dict[str, Any] | None] = finished
+    if tasks and place.is_url(tasks[0].folder):
+        shared = place.shared_beginning([f"{task.folder}/" for task in tasks])
+        sizes = {one.url: one.bytes for one in store.of(tasks[0].folder).find(shared)}
+        look, threads = functools.partial(_finished_there, sizes=sizes), max(threads, LOOKS)
+    with ThreadPoolExecutor(threads) as pool:  # files are hashed outside the interpreter's lock
+        return list(pool.map(look, tasks))
+
+
+def _finished_there(task: Task, sizes: Mapping[str, int]) -> dict[str, Any] | None:
+    """As `finished`, of a folder on a store; objects, which appear whole, are checked by length.
+
+    sizes   of the objects that are there, by URL
+    """
+    if f"{task.folder}/{DONE}" not in sizes:
+        return None
+    try:
+        done = json.loads((place.Remote(task.folder) / DONE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    if done["key"] != task.key:
+        return None
+    if any(sizes.get(f"{task.folder}/{name}") != size for name, (size, _) in done["files"].items()):
+        return None
+    return dict(done["counts"])
+
+
+def forget(task: Task) -> None:
+    """Have a task done again."""
+    if place.is_url(task.folder):
+        (place.Remote(task.folder) / DONE).unlink()
+    else:
+        shutil.rmtree(task.folder, ignore_errors=True)
+
+
 def run_task(task: Task, progress: Progress) -> dict[str, Any]:
     """Do a task unless it is done; its counts."""
+    if place.is_url(task.folder):
+        return _run_there(task, place.Remote(task.folder), progress)
     done = finished(task)
     if done is not None:
         return done
@@ -63,19 +109,45 @@ def run_task(task: Task, progress: Progress) -> dict[str, Any]:
     working = folder.with_name(f"{TEMPORARY}{os.getpid()}-{folder.name}")
     shutil.rmtree(working, ignore_errors=True)
     working.mkdir(parents=True)
-    module, _, name = task.function.partition(":")
-    begun = time.process_time()
     try:
-        counts = getattr(importlib.import_module(module), name)(working, progress, **task.arguments)
-        counts["cpu_seconds"] = time.process_time() - begun
-        files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(working.iterdir())}
-        (working / DONE).write_text(json.dumps({"key": task.key, "counts": counts, "files": files}))
+        counts, done_text = _do(task, working, progress)
+        (working / DONE).write_text(done_text)
     except BaseException:
         shutil.rmtree(working, ignore_errors=True)  # where the disk is full, room is what is wanted
         raise
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(working, folder)
-    return dict(counts)
+    return counts
+
+
+def _run_there(task: Task, folder: place.Remote, progress: Progress) -> dict[str, Any]:
+    """As `run_task`, for a folder on a store: done here, uploaded file by file; DONE, the last, makes it count.
+
+    Of two that do the same task at once, one on a node that was given up, both upload the same bytes.
+    """
+    there = {one.url: one.bytes for one in folder.below()}
+    done = _finished_there(task, there)
+    if done is not None:
+        return done
+    for url in sorted(there, key=lambda url: not url.endswith(f"/{DONE}")):  # first what says that the others count
+        folder.store.remove(url)
+    with copies.working_folder() as working:
+        counts, done_text = _do(task, working, progress)
+        for path in sorted(working.iterdir()):
+            folder.store.upload(path, str(folder / path.name))
+            path.unlink()
+    folder.store.write(done_text.encode(), str(folder / DONE))
+    return counts
+
+
+def _do(task: Task, working: Path, progress: Progress) -> tuple[dict[str, Any], str]:
+    """(counts of a task that wrote its files into `working`, text of its DONE)."""
+    module, _, name = task.function.partition(":")
+    begun = time.process_time()
+    counts = getattr(importlib.import_module(module), name)(working, progress, **task.arguments)
+    counts["cpu_seconds"] = time.process_time() - begun
+    files = {path.name: (path.stat().st_size, _digest(path)) for path in sorted(working.iterdir())}
+    return dict(counts), json.dumps({"key": task.key, "counts": counts, "files": files})
 
 
 def _digest(path: Path) -> str:

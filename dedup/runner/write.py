@@ -27,8 +27,9 @@ import pyarrow.compute as pc
 from dedup import buffers, drop
 from dedup.errors import RunError
 from dedup.io import jsonl, parquet, read
+from dedup.io.copies import on_disk
 from dedup.io.files import replacing
-from dedup.io.place import Place, at
+from dedup.io.place import Place, Remote, at, open_file
 from dedup.io.shards import Shard
 from dedup.io.units import Piece
 from dedup.runner.scanned import Changes, Scan, open_table
@@ -54,10 +55,10 @@ class _Split:
     def __init__(self, scan: Scan, duplicates: str, measures: Measures) -> None:
         self.scan = scan
         self._rows = scan.table()
-        self._table = open_table(Path(duplicates))
+        self._table = open_table(duplicates)
         self._duplicates = self._table["document"].to_numpy()
         self._measures = [name for name, _ in measures]
-        self.changes = Changes(Path(scan.folder))
+        self.changes = Changes(scan.folder)
         self.rows, self.kept, self.sizes = np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.int64)
         if self._rows.num_columns:
             self.rows, self.sizes = self._rows[read.ROW].to_numpy(), self._rows["_bytes"].to_numpy()
@@ -232,8 +233,8 @@ def join_kept(
     """Put the kept rows of the pieces of a shard one after the other; removes each piece's, to make room."""
     with replacing(at(outputs.documents, folder)) as path, open(path, "wb", buffering=0) as file:
         for piece in pieces:
-            _append(Path(piece, "kept"), file)
-            Path(piece, "kept").unlink()
+            _append(at(piece) / "kept", file)
+            (at(piece) / "kept").unlink()
     progress(0, 0)
     return dict(counts)
 
@@ -252,7 +253,7 @@ def join_dropped(
     with replacing(at(outputs.dropped, folder)) as path:
         dropped = parquet.RowWriter(path, dropped_schema(measures), sized="text")
         for piece in pieces:
-            with pa.ipc.open_file(pa.memory_map(str(Path(piece, "dropped.arrow")))) as table:
+            with pa.ipc.open_file(pa.memory_map(str(on_disk(piece, "dropped.arrow")))) as table:
                 for number in range(table.num_record_batches):
                     dropped.add(pa.Table.from_batches([table.get_batch(number)]))
         dropped.close()
@@ -260,8 +261,12 @@ def join_dropped(
     return {"kept": 0, "dropped": 0, "bytes_kept": 0}  # counted with what is kept
 
 
-def _append(path: Path, file: BinaryIO) -> None:
+def _append(path: Place, file: BinaryIO) -> None:
     """Append a file's bytes without taking them through this process, where the system can."""
+    if isinstance(path, Remote):
+        with open_file(str(path)) as source:
+            shutil.copyfileobj(source, file, 1 << 20)
+        return
     with open(path, "rb") as source:
         try:
             while os.copy_file_range(source.fileno(), file.fileno(), 1 << 30):
@@ -287,7 +292,7 @@ def write_rejected(scans: Sequence[Scan], path: Place, shard: Shard) -> None:
     """Write what was rejected of a shard; no file where nothing was."""
     tables = [
         rejected_rows(
-            open_table(Path(scan.folder, "rejected.arrow")), place, scan.rows_before[place], scan.offsets[place], shard
+            open_table(scan.folder, "rejected.arrow"), place, scan.rows_before[place], scan.offsets[place], shard
         )
         for scan in scans
         for place in scan.places_of(shard.number)

@@ -65,7 +65,7 @@ def test_no_worker_is_asked_for_tasks_that_are_done(tmp_path: Path, one_ray: Any
     run = {"recipe": NEAR, "input": rows(tmp_path, "a", "b"), "output": tmp_path / "out", "keep_work": True}
     dedup.run(**run, executor="serial")
     (tmp_path / "out" / "report" / "summary.json").unlink()
-    executor = executors.Ray(load(NEAR, input="in", output="out"), tmp_path / "out", "", quiet=True)
+    executor = executors.Ray(load(NEAR, input="in", output="out"), [tmp_path / "out"], "", quiet=True)
     executor._do = None  # whoever calls it fails
     folder = tmp_path / "out" / "work" / "pass-0" / "scan-00001"
     key = json.loads((folder / "done.json").read_text())["key"]
@@ -87,7 +87,7 @@ def test_workers_are_bounded_by_the_cpus_and_the_recipe(tmp_path: Path, one_ray:
     found = []
     for asked in (0, 1, 5):
         recipe = load(NEAR, input="in", output="out", workers=asked)
-        executor = executors.Ray(recipe, tmp_path, "", quiet=True)
+        executor = executors.Ray(recipe, [tmp_path], "", quiet=True)
         found.append((executor.workers, executor._room()))
         executor.close()
     assert found == [(2, 4), (1, 1), (2, 5)]
@@ -327,14 +327,14 @@ def test_a_node_with_other_code_or_without_the_folder_is_named(tmp_path: Path) -
     node = os.uname().nodename
     ways = [(str(marker), key), (str(marker), "another"), (str(tmp_path / "elsewhere" / "marker"), key)]
     marker.touch()
-    found = [executors.make_ready(recipe, where, code, "run", os.getcwd()) for where, code in ways]
+    found = [executors.make_ready(recipe, [where], code, "run", os.getcwd()) for where, code in ways]
     assert [how for how, _ in found] == ["done", "error", "error"]
     assert [str(error) for _, error in found] == [
         "None",
         f"{node} has other versions of dedup, its libraries or the recipe's modules than the driver; "
         "install the same on every node",
-        f"{node} does not see {tmp_path / 'elsewhere'}; recipe, input, output and work have to lie in folders "
-        "that every node sees under the same path",
+        f"{node} does not see {tmp_path / 'elsewhere'}; recipe, input, output and work have to lie on a store "
+        "or in folders that every node sees under the same path",
     ]
 
 

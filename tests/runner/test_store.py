@@ -67,6 +67,25 @@ def test_a_run_through_a_store_writes_the_bytes_of_every_file_that_one_on_disk_w
     assert files(tmp_path / "cache") == []  # no work either
 
 
+@pytest.mark.parametrize("executor", [SERIAL, {"executor": "local", "workers": 2}])
+def test_a_run_that_works_on_a_store_writes_the_bytes_of_every_file_that_one_on_disk_writes(
+    executor: dict[str, Any], s3: Bucket, corpus: Path, tmp_path: Path
+) -> None:
+    """Input, output and work on the store, and work alone; nothing of the work stays there or here."""
+    dedup.run(EVERYTHING, str(corpus), tmp_path / "disk", **SERIAL)
+    there = s3.put(corpus, "in")
+    s3.counts()
+    dedup.run(EVERYTHING, there, f"{s3.url}/out", work=f"{s3.url}/work", **executor)
+    assert s3.counts()["LIST"] < 200
+    dedup.run(EVERYTHING, str(corpus), tmp_path / "here", work=f"{s3.url}/work/", **executor)
+    for output in (s3.get("out", tmp_path / "out"), tmp_path / "here"):
+        assert tree_bytes(output) == tree_bytes(tmp_path / "disk")
+        assert manifest(output) == manifest(tmp_path / "disk")
+        assert files(output) == files(tmp_path / "disk")
+    assert s3.names("work") == []
+    assert files(tmp_path / "cache") == []
+
+
 def test_one_big_file_is_cut_on_a_store_as_on_disk(s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.io.units.UNIT_BYTES", 5_000)
     rows = [{"id": str(n), "text": f"the {n} of {n % 90} ferries left the harbour at {n % 7}"} for n in range(600)]
@@ -175,10 +194,11 @@ def test_references_may_lie_on_a_store(s3: Bucket, tmp_path: Path) -> None:
     assert s3.names() == ["against/x.jsonl"]
 
 
-@pytest.mark.parametrize("key", ["work", "index"])
-def test_what_has_to_lie_in_a_folder_is_not_taken_for_one_on_a_store(key: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^{key} is 's3://bucket/x'; it is a folder, not on an object store$"):
-        dedup.run(EXACT | {key: "s3://bucket/x"}, "in", tmp_path / "out", **SERIAL)
+def test_an_index_lies_in_a_folder_and_so_does_what_it_works_with(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^index is 's3://bucket/x'; it is a folder, not on an object store$"):
+        dedup.run(EXACT | {"index": "s3://bucket/x"}, "in", tmp_path / "out", **SERIAL)
+    with pytest.raises(UserError, match=r"^work is 's3://bucket/x'; a run with an index works in a folder$"):
+        dedup.run(EXACT | {"index": "x"}, "in", tmp_path / "out", work="s3://bucket/x", **SERIAL)
 
 
 def test_inputs_on_disk_and_on_a_store_go_together(s3: Bucket, tmp_path: Path) -> None:
