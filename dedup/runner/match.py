@@ -204,7 +204,7 @@ def _shingle_files(scans: list[str], files: NearFiles) -> list[str]:
     return paths
 
 
-def _grouped(edges: list[str], counts: list[Path], bases: list[int], most: int) -> tuple[npt.NDArray[np.uint32], int]:
+def _grouped(edges: list[str], counts: list[str], bases: list[int], most: int) -> tuple[npt.NDArray[np.uint32], int]:
     """Groups of whole components, in order of their first documents, of about `most` shingles each; their number."""
     from dedup.kernels.graph import flatten, union_edges
 
