@@ -304,6 +304,33 @@ def test_a_store_that_goes_on_failing_is_named_and_the_same_command_goes_on(
     assert files(tmp_path / "cache") == []
 
 
+def test_a_store_that_fails_while_a_run_works_there_is_named_and_the_same_command_goes_on(
+    s3: Bucket, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it fails at: each attempt comes further, and the last finds what the others did."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    store._s3.cache_clear()
+    dedup.run(NEAR, str(corpus), tmp_path / "disk", **SERIAL)
+    faults = [
+        ("PUT", "scan-00001/sketches"), ("PUT", "scan-00002/done.json"), ("PUT", "gone-near"), ("GET", "bands-0.bin"),
+        ("GET", "sketches-0.npy"), ("PUT", "joined/groups"), ("GET", "pairs.bin"), ("GET", "fetched-00001/index"),
+        ("GET", "duplicates/00001"), ("PUT", "work/"), ("POST", "delete"),
+    ]  # fmt: skip
+    for method, match in faults:
+        s3.control(times=1_000, status=503, code="SlowDown", method=method, match=match)
+        with pytest.raises(
+            RunError, match=r"^s3://.*: the store fails \(SlowDown: as told\); the same command goes on"
+        ):
+            dedup.run(NEAR, str(corpus), tmp_path / "out", work=f"{s3.url}/work", **SERIAL)
+        assert files(tmp_path / "cache") == []
+    s3.control()
+    s3.counts()
+    dedup.run(NEAR, str(corpus), tmp_path / "out", work=f"{s3.url}/work", **SERIAL)
+    assert s3.counts()["PUT"] <= 3  # its lease
+    assert tree_bytes(tmp_path / "out") == tree_bytes(tmp_path / "disk")
+    assert s3.names("work") == []
+
+
 def test_what_is_wrong_with_a_store_is_one_line(
     s3: Bucket, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -438,23 +465,33 @@ def test_an_upload_that_a_killed_run_left_is_forgotten_at_the_next_start(s3: Buc
     assert [one["Key"] for one in left] == ["other/en-0.jsonl"]  # not ours
 
 
-@pytest.mark.parametrize("victim", ["driver", "tree"])
-def test_a_killed_run_goes_on_with_the_same_command(victim: str, s3: Bucket, corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("victim", "work", "moment"),
+    [("driver", None, "out/dropped/"), ("tree", None, "out/dropped/"), ("driver", "work", "work/"),
+     ("tree", "work", "work/"), ("tree", "work", "out/dropped/")],
+)  # fmt: skip
+def test_a_killed_run_goes_on_with_the_same_command(
+    victim: str, work: str | None, moment: str, s3: Bucket, corpus: Path, tmp_path: Path
+) -> None:
+    """Killed as the first of its files is there: of its output, or of a task that works on the store."""
     dedup.run(NEAR, str(corpus), tmp_path / "disk", **SERIAL)
     there = s3.put(corpus, "in")
     (tmp_path / "recipe.toml").write_text('id = "id"\n[[step]]\ndedup = "near"\n')
     command = [sys.executable, "-m", "dedup", "run", str(tmp_path / "recipe.toml"), "-i", there, "-o", f"{s3.url}/out"]
     s3.control(seconds=0.15)  # a request: long enough to be killed in between
+    more = {"work": f"{s3.url}/{work}"} if work else {}
+    command += ["--work", more["work"]] if work else []
     run = subprocess.Popen([*command, "--workers", "2"], start_new_session=True, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
-    while not s3.names("out/dropped/") and time.monotonic() < until:
+    while not any("pass-0" in name or "dropped" in name for name in s3.names(moment)) and time.monotonic() < until:
         time.sleep(0.02)
     os.kill(run.pid, signal.SIGKILL) if victim == "driver" else os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     s3.control()
     assert "out/.lock" in s3.names()  # it had no time to let go
     assert "out/report/summary.json" not in s3.names()
-    dedup.run(tmp_path / "recipe.toml", there, f"{s3.url}/out", executor="local", workers=2)
+    dedup.run(tmp_path / "recipe.toml", there, f"{s3.url}/out", executor="local", workers=2, **more)
+    assert s3.names("work") == []
     assert tree_bytes(s3.get("out", tmp_path / "out")) == tree_bytes(tmp_path / "disk")
     assert files(tmp_path / "out") == files(tmp_path / "disk")
     assert files(tmp_path / "cache") == []
@@ -473,6 +510,57 @@ def test_ray_writes_the_same_through_a_store(s3: Bucket, ray: Any, corpus: Path,
     assert tree_bytes(s3.get("out", tmp_path / "out")) == tree_bytes(tmp_path / "disk")
     assert files(tmp_path / "out") == files(tmp_path / "disk")
     assert files(tmp_path / "cache") == []
+
+
+CLUSTER = """
+import os, pathlib, time
+
+def rule(batch):
+    node = os.environ.get("NODE", "none")
+    if batch.num_rows:
+        pathlib.Path({folder!r}, "node-" + node).touch()
+        time.sleep(600 if node == "dies" else 0)
+    return batch
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("second", ["second", "dies"])
+def test_a_cluster_whose_nodes_share_no_folder_writes_the_same_through_a_store(
+    second: str, s3: Bucket, ray: Any, corpus: Path, tmp_path: Path
+) -> None:
+    """Two nodes of one CPU each on this machine, each with a cache of its own; or one that ends amid its first task."""
+    from ray.cluster_utils import Cluster
+
+    (tmp_path / "rules.py").write_text(CLUSTER.format(folder=str(tmp_path)))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('id = "id"\n[[step]]\nuse = "rules:rule"\n[[step]]\ndedup = "near"\n')
+    dedup.run(recipe, str(corpus), tmp_path / "disk", **SERIAL)
+    node = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    caches = [str(tmp_path / f"cache-{n}") for n in range(2)]
+    head = node | {"include_dashboard": False, "env_vars": {"XDG_CACHE_HOME": caches[0], "NODE": "first"}}
+    cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
+    try:
+        other = cluster.add_node(**node, env_vars={"XDG_CACHE_HOME": caches[1], "NODE": second})
+        command = [sys.executable, "-m", "dedup", "run", str(recipe), "-i", s3.put(corpus, "in"), "-o", f"{s3.url}/out"]
+        command += ["--work", f"{s3.url}/work", "--executor", "ray", "--address", cluster.address, "--quiet"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+            if second == "dies":
+                until = time.monotonic() + 100
+                while not (tmp_path / "node-dies").exists() and run.poll() is None and time.monotonic() < until:
+                    time.sleep(0.02)
+                cluster.remove_node(other, allow_graceful=False)
+            assert run.communicate() == ("", None)
+        assert run.returncode == 0
+    finally:
+        cluster.shutdown()
+    assert tree_bytes(s3.get("out", tmp_path / "out")) == tree_bytes(tmp_path / "disk")
+    assert files(tmp_path / "out") == files(tmp_path / "disk")
+    assert {path.name for path in tmp_path.glob("node-*")} >= {"node-first", f"node-{second}"}
+    assert s3.names("work") == []
+    assert [files(tmp_path / name) for name in ("cache", "cache-0")] == [[], []]
+    assert second == "dies" or files(Path(caches[1])) == []
 
 
 # The lock
