@@ -40,6 +40,7 @@ class Budget:
     exact_rows       of one partition of exact keys
     band_rows        of one partition of band keys
     group_shingles   of the components that one task decides
+    old_documents    of an index, of which one task takes those that share a key with a new one
     """
 
     room: int
@@ -47,6 +48,7 @@ class Budget:
     exact_rows: int
     band_rows: int
     group_shingles: int
+    old_documents: int
 
 
 def derive(memory: int, workers: int, documents: int, *, batch_bytes: int, task_bytes: int = LEAST_ROOM) -> Budget:
@@ -63,6 +65,7 @@ def derive(memory: int, workers: int, documents: int, *, batch_bytes: int, task_
         exact_rows=_power(room // 160, 1 << 16, 1 << 19),
         band_rows=_power(room // 160, 1 << 16, 1 << 19),
         group_shingles=_power(room // 64, 1 << 19, 1 << 21),
+        old_documents=_power(room // 1024, 1 << 16, 1 << 18),
     )
 
 

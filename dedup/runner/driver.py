@@ -205,6 +205,8 @@ class _Run:
         if self._is_finished() and (self.index is None or self.index.is_done):
             self._remove_work()  # all but this was done when it was killed
             return Result(self.folder)
+        if self.index is not None:
+            self.index.check_past()
         with self._copying():
             return self._run()
 
@@ -419,8 +421,8 @@ class _Run:
             if one.barriers:
                 old = references
                 if self.index is not None and self.index.takes_part(number):
-                    within = Path(str(here), "index")
-                    old = scanned.together(self.index.look_up(self._tasks, within, left), references)
+                    within, sizes = Path(str(here), "index"), self._budget(left.bases[-1])
+                    old = scanned.together(self.index.look_up(self._tasks, within, left, sizes), references)
                 standing = scanned.standing(old, left)
                 every = scanned.together(old, left)
                 found, notes = barrier.run_barriers(
@@ -445,7 +447,8 @@ class _Run:
         named.check_unchanged(plan.files)
         summary = self._publish(left, compared, drops, counts, scans) | told
         if self.index is not None and survived is not None:
-            summary |= self.index.add(self._tasks, Path(str(self.work), "index"), survived, drops, self.show.warn)
+            within, sizes = Path(str(self.work), "index"), self._budget(survived.bases[-1])
+            summary |= self.index.add(self._tasks, within, survived, drops, sizes, self.show.warn)
         return summary
 
     def _earlier(self, here: Place, left: scanned.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +21,7 @@ from dedup import buffers
 from dedup.buffers import Int64s
 from dedup.errors import InputChangedError, UserError
 from dedup.io import index as store
-from dedup.io import read
+from dedup.io import index_files, read
 from dedup.io.exchange import ExchangeWriter, partition_bits, read_partition
 from dedup.io.files import save_array
 from dedup.io.shards import Shard
@@ -29,11 +30,11 @@ from dedup.near.edges import DOCUMENT_BITS
 from dedup.plan import bands_of
 from dedup.recipe import Step
 from dedup.runner.barrier import RunTasks
+from dedup.runner.budget import Budget
 from dedup.runner.scanned import Scan, Scanned
 from dedup.runner.task import Progress, Task, key_of
 
-KEY_ROWS = 512 << 10  # of new keys looked up by one task
-STRETCH = 1 << 18  # old documents that one unit of candidates is drawn from
+MOST_UNITS = 1 << 12  # of candidates of one folder: exchanges are read by every task of the next part
 SEGMENT = 1 << 16
 OLD_UNITS = 1 << 30  # numbers of their units, above those of the input
 
@@ -55,27 +56,25 @@ class Old(Scan):
     def ids(self, documents: Int64s, table: pa.Table) -> Any:
         """The ids that they came with; path#row where there was none."""
         some = table.take(pa.array(documents))
-        names = pa.array([shard.path for shard, _ in store.shards(Path(self.source))], pa.large_string())
-        rows = some[read.ROW].combine_chunks().cast(pa.large_string())
-        made = pc.binary_join_element_wise(
-            names.take(some["_file"].combine_chunks()), rows, pa.scalar("#", pa.large_string())
-        )
+        rows = buffers.one_chunk(some[read.ROW]).cast(pa.large_string())
+        numbers, at = np.unique(some["_file"].to_numpy(), return_inverse=True)
+        names = buffers.one_chunk(index_files.paths(Path(self.source), numbers)).take(pa.array(at))
+        made = pc.binary_join_element_wise(names, rows, pa.scalar("#", pa.large_string()))
         return pc.coalesce(buffers.one_chunk(some[read.ID]), made)
 
     def texts(self, documents: Int64s, source: read.Source, batch_bytes: int) -> Iterator[tuple[Int64s, Any]]:
         """(places within `documents`, texts), from the index or from the file that had them."""
         folder = Path(self.source)
         table = self.table().take(pa.array(documents))
-        numbers = table["_document"].to_numpy()
-        held = buffers.large_strings(store.Rows(folder).take(numbers, ["text"])["text"])
-        has = held.is_valid().to_numpy(zero_copy_only=False)
-        if has.any():
-            yield np.flatnonzero(has), held.filter(pa.array(has))
+        has = np.zeros(len(documents), np.bool_)
+        for some, batch in index_files.Rows(folder).take(table["_document"].to_numpy(), ["text"]):
+            valid = batch["text"].is_valid()
+            has[some] = valid.to_numpy(zero_copy_only=False)
+            if has[some].any():
+                yield some.start + np.flatnonzero(has[some]), buffers.large_strings(batch["text"].filter(valid))
         files, rows = table["_file"].to_numpy(), table[read.ROW].to_numpy()
-        listed = store.shards(folder)
-        for number in np.unique(files[~has]):
+        for number, (shard, column) in index_files.shards(folder, np.unique(files[~has])).items():
             places = np.flatnonzero((files == number) & ~has)
-            shard, column = listed[number]
             self._check(shard)
             done = 0
             for texts in read.read_texts(Piece(shard), read.Source(column), rows[places], batch_bytes):
@@ -95,7 +94,7 @@ class Old(Scan):
 
 def look_up(
     run: RunTasks, folder: Path, catalogue: store.Catalogue, index: Path, before: int, barriers: Sequence[Step],
-    left: Scanned,
+    left: Scanned, budget: Budget,
 ) -> Scanned:  # fmt: skip
     """The old documents that a new one may be a duplicate of, as references.
 
@@ -103,13 +102,15 @@ def look_up(
     """
     near = next((step for step in barriers if step.kind == "near"), None)
     bands = bands_of(near)[1].bands if near else 1
-    bits = partition_bits(left.bases[-1] * bands, KEY_ROWS)
-    key = key_of(left.keys, dataclasses.asdict(catalogue), before, bits)
+    bits = partition_bits(left.bases[-1] * bands, budget.band_rows)
+    stretch = max(budget.old_documents, sum(one.documents for one in catalogue.generations) // MOST_UNITS)
+    key = key_of(left.keys, dataclasses.asdict(catalogue), before, bits, stretch)
     folders = [str(index / name) for name in catalogue.folders]
     tasks = [
         Task(
             "dedup.runner.index_lookup:find_keys", str(folder / f"found-{p:05}"), key_of(key, "find", p),
-            {"scans": left.folders, "folders": folders, "partition": p, "bits": bits, "is_near": near is not None},
+            {"scans": left.folders, "folders": folders, "partition": p, "bits": bits, "is_near": near is not None,
+             "stretch": stretch},
         )
         for p in range(1 << bits)
     ]  # fmt: skip
@@ -119,8 +120,8 @@ def look_up(
     takes = [
         Task(
             "dedup.runner.index_lookup:take_candidates", str(folder / f"old-{n:03}-{s:05}"), key_of(key, "take", n, s),
-            {"found": found, "number": n, "source": folders[n], "stretch": s, "before": before,
-             "barriers": len(barriers), "is_near": near is not None},
+            {"found": found, "number": n, "source": folders[n], "begin": s * stretch, "end": (s + 1) * stretch,
+             "before": before, "barriers": len(barriers), "is_near": near is not None},
         )
         for n, s in stretches
     ]  # fmt: skip
@@ -133,9 +134,20 @@ def look_up(
 
 
 def find_keys(
-    folder: Path, progress: Progress, *, scans: list[str], folders: list[str], partition: int, bits: int, is_near: bool
+    folder: Path,
+    progress: Progress,
+    *,
+    scans: list[str],
+    folders: list[str],
+    partition: int,
+    bits: int,
+    is_near: bool,
+    stretch: int,
 ) -> dict[str, Any]:
-    """Old documents that share a key of one partition: keys-N.npy, bands-N.npy uint64[m, 2] of (document, key)."""
+    """Old documents that share a key of one partition, ascending, a file a folder of the index.
+
+    keys-N.npy, bands-N.npy   uint64[n, 2]: document, key
+    """
     keys, bands = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     for scan in scans:
         keys += [part.columns[0] for part in read_partition(Path(scan, "exact-0.bin"), partition, bits)]
@@ -143,12 +155,16 @@ def find_keys(
             parts = read_partition(Path(scan, "bands-0.bin"), partition, bits)
             bands += [part.columns[0] >> np.uint64(DOCUMENT_BITS) for part in parts]
     stretches: set[tuple[int, int]] = set()
-    for n, source in enumerate(folders):
-        for name, wanted in (("keys", keys), ("bands", bands)):
-            found = store.find(Path(source, f"{name}.arrow"), np.unique(np.concatenate(wanted)))
-            found = found[np.argsort(found[:, 0], kind="stable")]
-            save_array(folder / f"{name}-{n:03}.npy", found)
-            stretches.update((n, int(s)) for s in np.unique(found[:, 0].astype(np.int64) // STRETCH))
+    for name, parts_of in (("keys", keys), ("bands", bands)):
+        wanted = np.unique(np.concatenate(parts_of))
+        parts_of.clear()
+        for n, source in enumerate(folders):
+            found = [np.zeros((0, 2), np.uint64), *index_files.find(Path(source, f"{name}.arrow"), wanted)]
+            hits = np.concatenate(found)
+            found.clear()
+            hits = hits[np.argsort(hits[:, 0], kind="stable")]
+            save_array(folder / f"{name}-{n:03}.npy", hits)
+            stretches.update((n, int(s)) for s in np.unique(hits[:, 0] // np.uint64(stretch)))
     progress(0, 0)
     return {"stretches": sorted(stretches)}
 
@@ -160,60 +176,97 @@ def take_candidates(
     found: list[str],
     number: int,
     source: str,
-    stretch: int,
+    begin: int,
+    end: int,
     before: int,
     barriers: int,
     is_near: bool,
 ) -> dict[str, Any]:
-    """The files of a scan for the old documents of one stretch that share a key with a new one."""
-    hits: dict[str, Any] = {}
-    for name in ("keys", "bands"):
-        parts = [np.zeros((0, 2), np.uint64)]
-        for one in found:
-            rows = np.load(Path(one, f"{name}-{number:03}.npy"), mmap_mode="r")
-            low, high = np.searchsorted(rows[:, 0], np.array([stretch, stretch + 1], np.uint64) * np.uint64(STRETCH))
-            parts.append(np.array(rows[low:high]))
-        hits[name] = np.concatenate(parts)
-    documents = np.unique(np.concatenate([hits["keys"][:, 0], hits["bands"][:, 0]])).astype(np.int64)
-    names = [name for name in store.DOCUMENTS.names if name != "text"]
-    table = store.Rows(Path(source)).take(documents, names)
-    old = table["generation"].to_numpy() < before
-    documents, table = documents[old], table.filter(pa.array(old))
-    high, low = table["key_high"].to_numpy(), table["key_low"].to_numpy()
-    nothing = np.zeros(len(documents), np.uint64)
-    columns: dict[str, Any] = {
-        read.ROW: table["row"], read.ID: table["id"], "_file": table["file"], "_document": pa.array(documents),
-        "_key_high": table["key_high"], "_key_low": table["key_low"],
-    }  # fmt: skip
-    for n in range(barriers):
-        columns[f"_order_{n}"] = pa.array(nothing)
-        writer = ExchangeWriter(folder / f"exact-{n}.bin", 5)
-        live = np.flatnonzero((high != 0) | (low != 0))
-        writer.add(0, high[live], low[live], nothing[live], low[live], live.astype(np.uint64))
-        writer.close()
-    rows = pa.table(columns)
-    with pa.ipc.new_file(str(folder / "rows.arrow"), rows.schema) as file:
-        file.write_table(rows)
+    """The files of a scan for the old documents from `begin` to `end` - 1 that share a key with a new one."""
+    hits = {name: _hits(found, f"{name}-{number:03}.npy", begin, end) for name in ("keys", "bands")}
+    wanted = np.union1d(hits["keys"][:, 0], hits["bands"][:, 0]).astype(np.int64)
+    kept = [np.zeros(0, np.int64)]
+    with _Candidates(folder, barriers, is_near) as files:
+        for some, batch in index_files.Rows(Path(source)).take(wanted, files.columns):
+            old = batch["generation"].to_numpy() < before
+            kept.append(wanted[some][old])
+            files.add(kept[-1], batch.filter(pa.array(old)))
+    documents = np.concatenate(kept)
     if is_near:
-        _write_sketches(folder, table, hits["bands"], documents)
+        _write_bands(folder, documents, hits["bands"])
     progress(len(documents), 0)
     return {"documents": len(documents)}
 
 
-def _write_sketches(folder: Path, table: pa.Table, hits: Any, documents: Int64s) -> None:
-    with open(folder / "sketches-0.bin", "wb") as file:
-        for chunk in table["sketch"].chunks:
-            offsets = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-            if len(chunk):
-                file.write(memoryview(chunk.buffers()[2])[offsets[0] : offsets[-1]])
-    save_array(folder / "sketches-0.npy", table["few"].to_numpy())
-    save_array(folder / "shingles-0.npy", table["shingles"].to_numpy())
+def _hits(found: list[str], name: str, begin: int, end: int) -> npt.NDArray[np.uint64]:
+    """uint64[n, 2], (document, key), of what was found among documents `begin` to `end` - 1, in any order."""
+    parts = [np.zeros((0, 2), np.uint64)]
+    for one in found:
+        rows = np.load(Path(one, name), mmap_mode="r")
+        low, high = np.searchsorted(rows[:, 0], np.array([begin, end], np.uint64))
+        parts.append(np.array(rows[low:high]))
+    return np.concatenate(parts)
+
+
+class _Candidates:
+    """The files of a scan, written batch by batch from rows of an index."""
+
+    def __init__(self, folder: Path, barriers: int, is_near: bool) -> None:
+        self.columns = ["generation", "id", "file", "row", "key_high", "key_low"]
+        self.columns += ["shingles", "few", "sketch"] if is_near else []
+        self._folder, self._barriers, self._count = folder, barriers, 0
+        fields = [
+            (read.ROW, pa.int64()),
+            (read.ID, pa.large_string()),
+            ("_file", pa.int32()),
+            ("_document", pa.int64()),
+        ]
+        fields += [(name, pa.uint64()) for name in ("_key_high", "_key_low", *(f"_order_{n}" for n in range(barriers)))]
+        self._schema = pa.schema(fields)
+        self._rows = pa.ipc.new_file(str(folder / "rows.arrow"), self._schema)
+        self._exchanges = [ExchangeWriter(folder / f"exact-{n}.bin", 5) for n in range(barriers)]
+        self._sketches = open(folder / "sketches-0.bin", "wb") if is_near else None  # noqa: SIM115  # closed by __exit__
+        self._few, self._shingles = [np.zeros(0, np.uint8)], [np.zeros(0, np.uint32)]
+
+    def add(self, documents: Int64s, batch: pa.RecordBatch) -> None:
+        """Append rows of some documents of the index."""
+        nothing = np.zeros(len(documents), np.uint64)
+        columns = [batch["row"], batch["id"], batch["file"], pa.array(documents), batch["key_high"], batch["key_low"]]
+        columns += [pa.array(nothing)] * self._barriers
+        self._rows.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        high, low = batch["key_high"].to_numpy(), batch["key_low"].to_numpy()
+        live = np.flatnonzero((high != 0) | (low != 0))
+        for exchange in self._exchanges:
+            exchange.add(self._count, high[live], low[live], nothing[live], low[live], live.astype(np.uint64))
+        if self._sketches is not None:
+            sketches = batch["sketch"]
+            offsets = np.frombuffer(sketches.buffers()[1], np.int64)[sketches.offset :][: len(sketches) + 1]
+            if len(sketches) and offsets[0] < offsets[-1]:
+                self._sketches.write(memoryview(sketches.buffers()[2])[offsets[0] : offsets[-1]])
+            self._few.append(batch["few"].to_numpy())
+            self._shingles.append(batch["shingles"].to_numpy())
+        self._count += len(documents)
+
+    def __enter__(self) -> _Candidates:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rows.close()
+        for exchange in self._exchanges:
+            exchange.close()
+        if self._sketches is not None:
+            self._sketches.close()
+            save_array(self._folder / "sketches-0.npy", np.concatenate(self._few))
+            save_array(self._folder / "shingles-0.npy", np.concatenate(self._shingles))
+
+
+def _write_bands(folder: Path, documents: Int64s, hits: npt.NDArray[np.uint64]) -> None:
+    """bands-0.bin of the band keys through which some documents were found, in segments of SEGMENT documents."""
     writer = ExchangeWriter(folder / "bands-0.bin", 1)
-    numbers = hits[:, 0].astype(np.int64)
-    at = np.minimum(np.searchsorted(documents, numbers), max(len(documents) - 1, 0))
-    hit = documents[at] == numbers if len(documents) else np.zeros(len(numbers), np.bool_)
-    local, keys = at[hit], hits[hit, 1]
+    numbers, keys = hits[:, 0].astype(np.int64), hits[:, 1]
     for base in range(0, len(documents), SEGMENT):
-        some = (local >= base) & (local < base + SEGMENT)
-        writer.add(base, keys[some] << np.uint64(DOCUMENT_BITS) | (local[some] - base).astype(np.uint64))
+        some = documents[base : base + SEGMENT]
+        at = np.minimum(np.searchsorted(some, numbers), len(some) - 1)
+        hit = some[at] == numbers  # neither of another segment nor of a later generation
+        writer.add(base, keys[hit] << np.uint64(DOCUMENT_BITS) | at[hit].astype(np.uint64))
     writer.close()

@@ -7,8 +7,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from dedup.errors import UserError
 from dedup.io import index as store
+from dedup.io import index_change, index_files
 
 
 def tell(folder: str, *, as_json: bool = False) -> str:
@@ -18,9 +21,10 @@ def tell(folder: str, *, as_json: bool = False) -> str:
     sources: dict[str, int] = {}
     size = 0
     for name in catalogue.folders:
-        paths = [shard.path for shard, _ in store.shards(index / name)]
-        for number, count in store.documents_of_files(index / name).items():
-            sources[paths[number]] = sources.get(paths[number], 0) + count
+        counts = index_change.documents_of_files(index / name)
+        numbers = np.array(sorted(counts), np.int64)
+        for number, path in zip(numbers.tolist(), index_files.paths(index / name, numbers).to_pylist(), strict=True):
+            sources[path] = sources.get(path, 0) + counts[number]
         size += sum(path.stat().st_size for path in (index / name).iterdir())
     if as_json:
         return json.dumps(dataclasses.asdict(catalogue) | {"bytes": size, "sources": sources}, indent=1)
@@ -40,7 +44,7 @@ def merge(folder: str) -> int:
     """Put the folders of an index into one; how many documents it has."""
     _existing(Path(folder))
     with store.locked(Path(folder)):
-        store.merge(Path(folder))
+        index_change.merge(Path(folder))
         return sum(one.documents for one in store.load(Path(folder)).generations)
 
 
@@ -48,11 +52,12 @@ def remove_source(folder: str, sources: Sequence[str]) -> int:
     """Forget the documents of some files or folders; how many."""
     _existing(Path(folder))
     with store.locked(Path(folder)):
-        return store.remove_source(Path(folder), sources)
+        return index_change.remove_source(Path(folder), sources)
 
 
 def _existing(index: Path) -> store.Catalogue:
     catalogue = store.load(index)
     if not (index / store.CATALOGUE).exists():
         raise UserError(f"{index}: no index; a run with --index {index} makes one")
+    store.check_files(index, catalogue)
     return catalogue

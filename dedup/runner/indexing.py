@@ -21,6 +21,7 @@ import dedup
 from dedup import exact
 from dedup.errors import RecipeError, UserError
 from dedup.io import index as store
+from dedup.io import place
 from dedup.kernels.unicode import UNICODE_VERSION
 from dedup.near import match
 from dedup.near import signature as signing
@@ -28,6 +29,7 @@ from dedup.plan import Plan, bands_of
 from dedup.recipe import Step
 from dedup.runner import index_add, index_lookup
 from dedup.runner.barrier import Drops, RunTasks
+from dedup.runner.budget import Budget
 from dedup.runner.scanned import Scanned
 from dedup.runner.task import key_of
 
@@ -108,13 +110,35 @@ def held(plan: Plan) -> Iterator[None]:
     if plan.recipe.index is None:
         yield
         return
-    index = Path(plan.recipe.index)
-    check(index, store.load(index), settings_of(plan))
-    for shard in plan.every_shard:
-        if shard.path.startswith(f"{index.absolute()}/"):
-            raise UserError(f"{shard.path} lies in the index {index}; keep the index outside of what is read")
+    index = _path(plan)
+    _check(plan, index)
     with store.locked(index):
         yield
+
+
+def _path(plan: Plan) -> Path:
+    return Path(place.absolute(plan.recipe.index or ""))
+
+
+def _check(plan: Plan, index: Path) -> store.Catalogue:
+    """The catalogue; UserError where the recipe cannot use it, or where it lies among what is read or written."""
+    catalogue = store.load(index)
+    check(index, catalogue, settings_of(plan))
+    for shard in plan.every_shard:
+        if shard.path.startswith(f"{index}/"):
+            raise UserError(f"{shard.path} lies in the index {index}; keep the index outside of what is read")
+    output = Path(place.absolute(plan.recipe.output))
+    work = Path(place.absolute(str(place.work_folder(plan.recipe.output, plan.recipe.work))))
+    if index == output:
+        raise UserError(f"index {index} is the output folder; keep them apart")
+    for inner, what, outer in (
+        (index, f"index {index} lies in the output folder", output),
+        (index, f"index {index} lies in the folder for temporary work", work),
+        (output, f"output folder {output} lies in the index", index),
+    ):
+        if inner.is_relative_to(outer):
+            raise UserError(f"{what} {outer}; keep them apart")
+    return catalogue
 
 
 class Index:
@@ -122,7 +146,7 @@ class Index:
 
     def __init__(self, plan: Plan, limit: int | None) -> None:
         self._plan, self._limit = plan, limit
-        self._path = Path(plan.recipe.index or "")
+        self._path = _path(plan)
         self._settings = settings_of(plan)
         self._catalogue = store.load(self._path)
         check(self._path, self._catalogue, self._settings)
@@ -130,59 +154,77 @@ class Index:
         steps = {k: v for k, v in plan.recipe.identity().items() if k not in ("input", "against", "index")}
         read = [[shard.role, shard.priority, shard.fingerprint] for shard in plan.every_shard]
         self._run = key_of(steps, read, dict(plan.files))
+        self._own = self._catalogue.of(self._run)
         self._before = self._catalogue.before(self._run)
+        self._now = key_of([[one.number, one.run, one.documents] for one in self._before])
         self._compared = 0
 
     @property
-    def state(self) -> list[Any]:
-        """What it is compared with."""
-        return [[one.number, one.run, one.documents] for one in self._before]
+    def state(self) -> str:
+        """Names what it is compared with, or was when its generation was added."""
+        return self._now if self._own is None else self._own.compared
 
     @property
     def is_done(self) -> bool:
         """Whether there is nothing to add."""
-        return self._limit is not None or self._catalogue.has(self._run)
+        return self._limit is not None or self._own is not None
+
+    def check_past(self) -> None:
+        """UserError where the generation of this run is not what the run would make now."""
+        if self._own is None or self._own.compared == self._now or self._limit is not None:
+            return
+        number = self._own.number
+        what = f"generation {number} is of this run, and what it was compared with has changed since; forget it"
+        if self._own.compared == store.CUT:
+            what = f"some documents of generation {number}, which is of this run, are forgotten; forget the others"
+        raise UserError(
+            f"{self._path}: {what} with `dedup index remove-source` and the inputs of the run, then run again"
+        )
 
     def takes_part(self, number: int) -> bool:
         """Whether it is compared with at the barriers of a pass: the last that has any."""
         return number == max(n for n, one in enumerate(self._plan.passes) if one.barriers)
 
-    def look_up(self, run: RunTasks, folder: Path, left: Scanned) -> Scanned:
+    def look_up(self, run: RunTasks, folder: Path, left: Scanned, budget: Budget) -> Scanned:
         """The old documents that one of the input may be a duplicate of."""
-        before = 1 + max((one.number for one in self._before), default=-1)
         if not self._before:
             return Scanned([], [], [0])
-        found = index_lookup.look_up(run, folder, self._catalogue, self._path, before, last_barriers(self._plan), left)
+        before = 1 + max(one.number for one in self._before)
+        barriers = last_barriers(self._plan)
+        found = index_lookup.look_up(run, folder, self._catalogue, self._path, before, barriers, left, budget)
         self._compared = found.bases[-1]
         return found
 
     def add(
-        self, run: RunTasks, folder: Path, left: Scanned, drops: Sequence[Drops], warn: Callable[[str], None]
+        self,
+        run: RunTasks,
+        folder: Path,
+        left: Scanned,
+        drops: Sequence[Drops],
+        budget: Budget,
+        warn: Callable[[str], None],
     ) -> dict[str, Any]:
         """Add what survived, unless an attempt before did; what the summary tells."""
         told = {"generations": len(self._before), "candidates": self._compared, "documents_added": 0}
         if self._limit is not None:
             warn(f"{self._path}: nothing is added to the index by a run with a limit")
-        elif not self._catalogue.has(self._run):
-            number = self._catalogue.next_number
-            generation = store.Generation(number, self._run, 0, _as_json(cleaning(self._plan)), dedup.__version__)
+        elif self._own is None:
+            number, steps = self._catalogue.next_number, _as_json(cleaning(self._plan))
+            generation = store.Generation(number, self._run, 0, steps, dedup.__version__, self._now)
             told["documents_added"] = index_add.add(
                 run, folder, self._path, generation, self._settings, self._plan, left, drops,
-                last_barriers(self._plan), self._plan.recipe.batch_bytes,
+                last_barriers(self._plan), budget,
             )  # fmt: skip
         else:
-            own = (one for one in self._catalogue.generations if one.run == self._run)
-            told["documents_added"] = sum(one.documents for one in own)
+            told["documents_added"] = self._own.documents
         return {"index": told}
 
 
 def describe_index(plan: Plan) -> list[str]:
     """What a plan says of its index; the same errors as when it runs."""
-    index = Path(plan.recipe.index or "")
-    catalogue = store.load(index)
-    check(index, catalogue, settings_of(plan))
+    catalogue = _check(plan, _path(plan))
     documents = sum(one.documents for one in catalogue.generations)
-    lines = [f"index    {index}: {len(catalogue.generations)} generations, {documents:,} documents"]
+    lines = [f"index    {plan.recipe.index}: {len(catalogue.generations)} generations, {documents:,} documents"]
     return lines + [f"warning  {warning}" for warning in warnings(plan, catalogue)]
 
 

@@ -23,6 +23,7 @@ import dedup
 from dedup import cli
 from dedup.errors import RecipeError, UserError
 from dedup.io import index as store
+from dedup.io import index_change
 from tests.runner.test_run import Corpus, corpora, prose
 from tests.runs import NEAR, pairs, read_documents, tree_bytes, write_jsonl, write_parquet
 
@@ -66,7 +67,7 @@ def test_three_generations_keep_what_one_run_over_all_of_them_keeps(
         recipe = BOTH | {"index_texts": index_texts}
         results = grow(folder, recipe, ["a", "b"], **SERIAL)
         if merges:
-            store.merge(folder / "index")
+            index_change.merge(folder / "index")
         if index_texts:
             shutil.rmtree(folder / "in-a")
         results += grow(folder, recipe, ["c"], **SERIAL)
@@ -257,8 +258,8 @@ def test_an_index_of_other_code_or_format_is_refused(parts: Path) -> None:
     path.write_text(json.dumps(data | {"settings": data["settings"] | {"signatures": "0"}}))
     with pytest.raises(UserError, match=r"was made by dedup .*, whose signatures \(Unicode .*\) are not those of"):
         grow(parts, BOTH, ["b"], **SERIAL)
-    path.write_text(json.dumps(data | {"format": 2}))
-    with pytest.raises(UserError, match=r"is of format 2, and this version of dedup reads 1"):
+    path.write_text(json.dumps(data | {"format": 3}))
+    with pytest.raises(UserError, match=r"is of format 3, and this version of dedup reads 2"):
         grow(parts, BOTH, ["b"], **SERIAL)
     path.write_text("[]")
     with pytest.raises(UserError, match=r"not the catalogue of an index"):
@@ -324,7 +325,7 @@ def test_documents_of_a_removed_source_are_kept_again(parts: Path) -> None:
     (result,) = grow(parts, BOTH, ["c"], **SERIAL)
     assert [(a, b) for a, b, *_ in pairs(result)] == [("c1", f"{parts}/in-b/x.parquet#1")]
     with pytest.raises(UserError, match=r"no document is of .*in-a"):
-        store.remove_source(parts / "index", [str(parts / "in-a")])
+        index_change.remove_source(parts / "index", [str(parts / "in-a")])
     shown = CliRunner().invoke(cli.cli, ["index", "info", str(parts / "index")]).output
     assert f"  {parts}/in-b/x.parquet  1\n" in shown
     nothing = CliRunner().invoke(cli.cli, ["index", "info", str(parts / "nowhere")])
