@@ -136,9 +136,12 @@ def _extend(part: list[tuple[Source, int, int]], source: Source, begin: int, end
 
 def _kind(source: Source) -> Any:
     """Equal for shards whose rows can stand in one file."""
-    if source.format != "parquet":
-        return source.codec
-    with parquet.open_file(source.path) as file:
+    return kind_of_parquet(source.path) if source.format == "parquet" else source.codec
+
+
+def kind_of_parquet(path: str) -> Any:
+    """Equal for Parquet files whose rows can stand in one file: those of the same codecs and schema."""
+    with parquet.open_file(path) as file:
         group = file.metadata.row_group(0)
         codecs = tuple(group.column(i).compression for i in range(group.num_columns))
         return (codecs, file.schema_arrow.serialize().to_pybytes())
