@@ -19,7 +19,7 @@ from dedup.errors import DedupError, RecipeError, UserError, nearest
 from dedup.io import read
 from dedup.io.shards import Shard
 from dedup.near.params import Bands, Sketch, bands_for, detection
-from dedup.recipe import Recipe, Step, sketch_of
+from dedup.recipe import OF_FAMILIES, Recipe, Step, sketch_of
 from dedup.stages import Stage, find, with_copies, with_files
 
 PROBED_JSONL_SHARDS = 16
@@ -95,6 +95,7 @@ def make_plan(recipe: Recipe, shards: Sequence[Shard], against: Sequence[Shard] 
                     f"{nearest(missing.column, known)}"
                 ) from None
             wanted[missing.column] = columns[missing.column]
+    _check_annotate(recipe, dict(measures), columns or {})
     return Plan(
         recipe,
         tuple(shards),
@@ -106,6 +107,18 @@ def make_plan(recipe: Recipe, shards: Sequence[Shard], against: Sequence[Shard] 
         files,
         tuple(against),
     )
+
+
+def _check_annotate(recipe: Recipe, measures: Mapping[str, pa.DataType], columns: Mapping[str, Any]) -> None:
+    """RecipeError for a column that cannot be added to kept rows."""
+    for name in recipe.annotate:
+        if name not in measures and name not in OF_FAMILIES:
+            raise RecipeError(f"annotate: no step makes a column {name!r}; {nearest(name, [*OF_FAMILIES, *measures])}")
+        kind = measures.get(name, pa.int64())
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+            raise RecipeError(f"annotate: {name!r} is of type {kind}; numbers, text and booleans can be added to rows")
+        if name in columns:
+            raise RecipeError(f"annotate: the input has a column {name!r} of its own")
 
 
 def reference_stages(plan: Plan, stages: Sequence[Step]) -> tuple[Step, ...]:

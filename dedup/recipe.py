@@ -29,6 +29,18 @@ NEAR_SETTINGS: dict[str, Any] = {
     "verify": "exact", "fold_traditional": False,
 }  # fmt: skip
 INPUT = ("path", "name", "priority")
+COUNT, BYTES, WEIGHT = OF_FAMILIES = ("duplicate_count", "cluster_bytes", "weight")  # that `annotate` knows
+# How often a document is taken, from so many documents of its family on: FineWeb-2, README and the configurations of
+# cmn_Hani for weights up to 3, 5 and 10.
+WEIGHTS: dict[str, dict[int, int]] = {
+    "fineweb2": {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1},
+    "fineweb2_zh_3": {1: 1, 2: 2, 7: 3, 19: 2, 46: 1},
+    "fineweb2_zh_5": {1: 1, 2: 2, 3: 3, 6: 4, 9: 5, 14: 4, 26: 3, 37: 2, 55: 1},
+    "fineweb2_zh_10": {
+        1: 1, 2: 4, 4: 6, 6: 7, 7: 8, 9: 9, 16: 8, 20: 7, 26: 6, 31: 5, 36: 4, 44: 3, 52: 2, 60: 1,
+    },
+}  # fmt: skip
+PRESETS = ", ".join(WEIGHTS)
 # How a run is carried out, not what comes out: these may change between two attempts.
 HOW = ("memory", "workers", "executor", "address", "work", "batch_bytes", "max_drop", "max_rejected")
 
@@ -74,6 +86,8 @@ class Recipe:
     against: tuple[str, ...] = ()  # compared with, neither changed nor written
     index: str | None = None  # folder of what runs before this one kept; this one adds to it
     index_texts: bool = False  # keep texts there, instead of where they lie
+    annotate: tuple[str, ...] = ()  # columns that kept rows get
+    weight: tuple[tuple[int, int], ...] | None = None  # (documents of a family from here on, weight of the kept one)
     folder: str = field(default=".", compare=False)  # where the recipe lies: user modules are looked for there
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,7 +95,9 @@ class Recipe:
         data: dict[str, Any] = {"input": _written(self.input)}
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if item.name not in ("step", "folder", "input") and value not in (None, ()):
+            if item.name == "weight" and value is not None:
+                data["weight"] = {str(size): weight for size, weight in value}
+            elif item.name not in ("step", "folder", "input") and value not in (None, ()):
                 data[item.name] = list(value) if isinstance(value, tuple) else value
         data["step"] = []
         for step in self.step:
@@ -184,6 +200,8 @@ def parse(data: Mapping[str, Any], folder: str = ".") -> Recipe:
             _check_type(item.name, values[item.name])
     if values.get("memory") is not None:
         values["memory"] = memory.parse(values["memory"])
+    values["annotate"] = _names("annotate", values["annotate"]) if values.get("annotate") else ()
+    values["weight"] = _weights(values.get("weight"), values["annotate"])
     values["step"] = _with_shared_keep(tuple(_step(number, step) for number, step in enumerate(steps)))
     for step in values["step"]:
         if step.use == "drop.sample":
@@ -196,6 +214,38 @@ def _paths(name: str, given: Any) -> tuple[str, ...]:
     if not isinstance(paths, list | tuple) or not paths or not all(isinstance(item, str) for item in paths):
         raise RecipeError(f"{name} is {given!r}; it is a glob, a file, a folder or a list of them")
     return tuple(paths)
+
+
+def _names(name: str, given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list | tuple) or not all(isinstance(item, str) for item in given):
+        raise RecipeError(f"{name} is {given!r}; it is a list of columns")
+    twice = [item for item in given if given.count(item) > 1]
+    if twice:
+        raise RecipeError(f"{name} names {twice[0]!r} twice")
+    return tuple(given)
+
+
+def _weights(given: Any, annotate: tuple[str, ...]) -> tuple[tuple[int, int], ...] | None:
+    """The weight by the size of a family, ascending, from a table or the name of a preset."""
+    if given is None:
+        if WEIGHT in annotate:
+            raise RecipeError(f'annotate has "weight"; say weight = {{ 1 = 1, 2 = 2, 100 = 1 }}, or one of {PRESETS}')
+        return None
+    if WEIGHT not in annotate:
+        raise RecipeError('weight is given, and annotate has no "weight"; write annotate = ["weight"]')
+    if isinstance(given, str):
+        if given not in WEIGHTS:
+            raise RecipeError(f"weight is {given!r}; {nearest(given, WEIGHTS)}")
+        given = WEIGHTS[given]
+    if not isinstance(given, Mapping) or not all(
+        isinstance(weight, int) and not isinstance(weight, bool) and weight >= 0 and str(size).isdecimal()
+        for size, weight in given.items()
+    ):
+        raise RecipeError(f"weight is {given!r}; it is a table such as {{ 1 = 1, 2 = 2, 100 = 1 }} of whole numbers")
+    table = tuple(sorted((int(size), weight) for size, weight in given.items()))
+    if not table or table[0][0] != 1:
+        raise RecipeError("weight has to say that of a family of 1, which is a document without duplicates")
+    return table
 
 
 def _inputs(given: Any) -> tuple[Input, ...]:

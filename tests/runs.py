@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 
 # Of summary.json: how it went, not what came out.
 HOW = ("seconds", "cpu_seconds", "cpu_seconds_by_part", "peak_rss_bytes", "workers", "key")
@@ -101,14 +103,22 @@ def write_parquet(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema 
 
 
 def read_documents(folder: Path) -> list[dict[str, Any]]:
-    """Rows of documents/ (JSONL without codec, Parquet) in the order of shards."""
+    """Rows of documents/ in the order of files."""
     rows: list[dict[str, Any]] = []
     for path in sorted((folder / "documents").rglob("*.*")):
         if path.suffix == ".parquet":
             rows += pq.read_table(path).to_pylist()
         else:
-            rows += [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+            rows += [json.loads(line) for line in decoded(path).split(b"\n") if line]
     return rows
+
+
+def decoded(path: Path) -> bytes:
+    """The bytes of a file, its codec told by its name."""
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        return gzip.decompress(data)
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data) if path.suffix == ".zst" else data
 
 
 def pairs(result: Any) -> list[tuple[str, str, float | None, str]]:

@@ -99,7 +99,7 @@ def test_every_command_and_snippet_of_the_readme_runs(printed: list[str]) -> Non
     languages = [block.language for block in BLOCKS if not block.file]
     assert len(printed) == languages.count("bash") + languages.count("python") >= 6
     assert {block.language for block in BLOCKS} == {"bash", "python", "toml", "text", ""}
-    assert {block.file for block in BLOCKS} == {None, "recipe.toml", "my_rules.py", "inputs.toml"}
+    assert {block.file for block in BLOCKS} == {None, "recipe.toml", "my_rules.py", "inputs.toml", "weighted.toml"}
 
 
 def test_what_the_readme_shows_is_what_is_printed(printed: list[str]) -> None:

@@ -173,11 +173,17 @@ class GroupWriter:
     """Writes one table as one row group into a file like `source`.
 
     group   of `source` whose codecs are taken: one that can be decoded; None if there is none
+    more    names and types of columns that follow those of `source`
     """
 
-    def __init__(self, path: Path, source: Any, group: int | None) -> None:
+    def __init__(
+        self, path: Path, source: Any, group: int | None, more: Sequence[tuple[str, pa.DataType]] = ()
+    ) -> None:
         self._schema = source.schema_arrow
         codecs = _codecs(source.metadata, group)
+        for name, kind in more:
+            self._schema = self._schema.append(pa.field(name, kind))
+            codecs[name] = "SNAPPY"
         levels = {name: {"ZSTD": ZSTD_LEVEL, "GZIP": GZIP_LEVEL}.get(codec) for name, codec in codecs.items()}
         self._writer = pq.ParquetWriter(
             path,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedup.buffers import UInt8s
+from dedup.buffers import Int64s, UInt8s
 from dedup.kernels.compile import kernel
 
 QUOTE = 0x22
@@ -156,3 +156,35 @@ def value_span(line: UInt8s, start: int, key: UInt8s) -> tuple[int, int]:
         i = after_space(line, i)
         if i < line.size and line[i] == COMMA:
             i += 1
+
+
+@kernel
+def insert_members(data: UInt8s, bounds: Int64s, members: UInt8s, ends: Int64s, out: UInt8s) -> int:
+    """Write lines to `out`, each with more members before the brace that ends it; the bytes written.
+
+    data     lines that are JSON objects, white space around them or not
+    bounds   int64[n + 1]   line i is data[bounds[i]:bounds[i + 1]]
+    members  of line i: members[ends[i]:ends[i + 1]], such as `"a": 1`
+    """
+    at = 0
+    for i in range(bounds.size - 1):
+        brace = bounds[i + 1] - 1
+        while data[brace] != CLOSE_OBJECT:
+            brace -= 1
+        last = brace - 1
+        while data[last] <= SPACE:
+            last -= 1
+        for j in range(bounds[i], last + 1):
+            out[at] = data[j]
+            at += 1
+        if data[last] != OPEN_OBJECT and ends[i] < ends[i + 1]:
+            out[at] = COMMA
+            out[at + 1] = SPACE
+            at += 2
+        for j in range(ends[i], ends[i + 1]):
+            out[at] = members[j]
+            at += 1
+        for j in range(last + 1, bounds[i + 1]):
+            out[at] = data[j]
+            at += 1
+    return at

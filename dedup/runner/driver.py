@@ -32,6 +32,7 @@ from dedup.io.place import Place, Remote
 from dedup.plan import Plan, make_plan, reference_stages
 from dedup.recipe import Recipe
 from dedup.runner import (
+    annotate,
     barrier,
     budget,
     estimate,
@@ -486,7 +487,10 @@ class _Run:
         duplicates = tables.write_duplicates(
             self.folder, self.work / "duplicates", left, scanned.before_zero(references), drops
         )
-        how = write.How(plan.source, plan.measures, self.limit)
+        added = annotate.of_plan(plan)
+        if added.has_families:
+            annotate.write_families(duplicates, tables.merged(drops), left)
+        how = write.How(plan.source, plan.measures, self.limit, added)
         key = key_of(self.key, left.keys)
         # While the last tasks leave cores idle; one worker alone does all in this process, one after the other.
         with ThreadPoolExecutor(1) if self.workers > 1 else contextlib.nullcontext() as thread:

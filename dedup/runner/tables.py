@@ -108,18 +108,18 @@ def write_duplicates(
 
     references   numbered before zero
     """
-    merged = _merged(drops)
+    every = merged(drops)
     here = folder if isinstance(folder, Path) else copies.scratch()
     here.mkdir(parents=True, exist_ok=True)
-    named = _name_twins(here, merged, references, scanned)
+    named = _name_twins(here, every, references, scanned)
     paths: list[str] = []
     with replacing(output / "duplicates.parquet") as temporary, contextlib.ExitStack() as stack:
         twin_files = [stack.enter_context(pa.ipc.open_file(stack.enter_context(pa.OSFile(name)))) for name in named]
         writer = parquet.RowWriter(temporary, DUPLICATES)
         for unit, (scan, base, until) in enumerate(scanned.spans()):
-            low, high = np.searchsorted(merged.documents, [base, until])
+            low, high = np.searchsorted(every.documents, [base, until])
             twins = pa.Table.from_batches([file.get_batch(unit) for file in twin_files], TWINS).sort_by("place")
-            table = _local_table(scan, merged.between(low, high), base, twins)
+            table = _local_table(scan, every.between(low, high), base, twins)
             path = folder / f"{scan.unit.number:05}.arrow"
             with replacing(path, sync=False) as local, pa.ipc.new_file(str(local), LOCAL) as file:
                 file.write_table(table)
@@ -129,7 +129,7 @@ def write_duplicates(
     return paths
 
 
-def _merged(drops: Sequence[Drops]) -> Drops:
+def merged(drops: Sequence[Drops]) -> Drops:
     """The drops of all passes, by document."""
     nothing = np.zeros(0, np.int64)
     return joined(drops or [Drops(nothing, nothing, np.zeros(0), np.zeros(0, np.int8), np.zeros(0, np.bool_))])
@@ -215,7 +215,7 @@ def write_documents(
     lost_schema = pa.schema([*common, ("stood_for", pa.int64())])
     counts: Counter[str] = Counter()
     lost = 0
-    twins, stood_for = np.unique(_merged(drops).twins, return_counts=True)
+    twins, stood_for = np.unique(merged(drops).twins, return_counts=True)
     with (
         replacing(folder / "documents.parquet") as temporary,
         replacing(folder / "representatives_dropped.parquet") as lost_path,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import threading
@@ -32,6 +33,8 @@ from dedup.io.files import replacing
 from dedup.io.place import Place, Remote, at, open_file
 from dedup.io.shards import Shard
 from dedup.io.units import Piece
+from dedup.runner import annotate
+from dedup.runner.annotate import Annotations
 from dedup.runner.scanned import Changes, Scan, open_table
 from dedup.runner.task import Progress
 
@@ -49,21 +52,36 @@ class Outputs:
     rejected: str
 
 
+@dataclass(frozen=True)
+class How:
+    """What is the same for all shards of a run."""
+
+    source: read.Source
+    measures: tuple[tuple[str, pa.DataType], ...]
+    limit: int | None
+    annotations: Annotations = Annotations()  # noqa: RUF009  # of tuples
+
+
 class _Split:
     """Which documents of a unit are kept, and the table of the others but for their texts."""
 
-    def __init__(self, scan: Scan, duplicates: str, measures: Measures) -> None:
-        self.scan = scan
+    def __init__(self, scan: Scan, duplicates: str, how: How) -> None:
+        self.scan, self._added = scan, how.annotations
         self._rows = scan.table()
         self._table = open_table(duplicates)
         self._duplicates = self._table["document"].to_numpy()
-        self._measures = [name for name, _ in measures]
+        self._families = annotate.read_families(duplicates) if how.annotations.has_families else annotate.NONE
+        self._measures = [name for name, _ in how.measures]
         self.changes = Changes(scan.folder)
         self.rows, self.kept, self.sizes = np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.int64)
         if self._rows.num_columns:
             self.rows, self.sizes = self._rows[read.ROW].to_numpy(), self._rows["_bytes"].to_numpy()
             self.kept = self._rows[drop.REASON].combine_chunks().is_null().to_numpy(zero_copy_only=False)
         self.kept[self._duplicates] = False
+
+    def annotations(self, documents: Any) -> pa.Table:
+        """The columns that some kept documents get, ascending."""
+        return annotate.columns(self._added, self._families, documents, self.sizes[documents], self._rows)
 
     def dropped(self, documents: Any, texts: Any, shard: Shard, schema: pa.Schema) -> pa.Table:
         """Rows of dropped/ for some dropped documents of a shard, ascending."""
@@ -128,28 +146,23 @@ class _Stretch:
         """Bytes of the kept texts."""
         return int(self.split.sizes[self.first : self.first + self.count][self.kept].sum())
 
+    def annotations(self, places: Any) -> pa.Table:
+        """The columns that kept ones of its documents get."""
+        return self.split.annotations(places + self.first)
+
     def changed(self, low: int, high: int) -> tuple[Any, Any]:
         """(places from `low` on, texts) of those of its documents low to high - 1 whose text was changed."""
         return self.split.changes.within(self.first + low, high - low)
 
 
-def _stretches(scans: Sequence[Scan], duplicates: Sequence[str], measures: Measures) -> dict[int, list[_Stretch]]:
+def _stretches(scans: Sequence[Scan], duplicates: Sequence[str], how: How) -> dict[int, list[_Stretch]]:
     """The stretches of each shard."""
     found: dict[int, list[_Stretch]] = {}
     for scan, table in zip(scans, duplicates, strict=True):
-        split = _Split(scan, table, measures)
+        split = _Split(scan, table, how)
         for piece, first, count, before in scan.pieces():
             found.setdefault(piece.shard.number, []).append(_Stretch(split, piece, first, count, before))
     return found
-
-
-@dataclass(frozen=True)
-class How:
-    """What is the same for all shards of a run."""
-
-    source: read.Source
-    measures: tuple[tuple[str, pa.DataType], ...]
-    limit: int | None
 
 
 # Tasks
@@ -178,7 +191,7 @@ def write_shards(
     def write(number: int, stretches: Sequence[_Stretch]) -> dict[str, int]:
         return _write_shard(folder, stretches, how, outputs[number], tell)
 
-    found = _stretches(scans, duplicates, how.measures)
+    found = _stretches(scans, duplicates, how)
     for some in _each(write, found):
         for name, more in some.items():
             counts[name] += more
@@ -220,7 +233,7 @@ def _write_shard(
 
 def write_piece(folder: Path, progress: Progress, *, scan: Scan, duplicates: str, how: How) -> dict[str, Any]:
     """Write what one piece of a plain JSONL shard gives to documents/ and dropped/: the files `kept`, dropped.arrow."""
-    (stretches,) = _stretches([scan], [duplicates], how.measures).values()
+    (stretches,) = _stretches([scan], [duplicates], how).values()
     schema = dropped_schema(how.measures)
     stretches[0].piece.shard.check_unchanged()
     with pa.ipc.new_file(str(folder / "dropped.arrow"), schema) as dropped:
@@ -331,7 +344,7 @@ def _write_kept(
     shard = stretches[0].piece.shard
     counts = {"kept": 0, "dropped": 0, "bytes_kept": sum(stretch.bytes_kept for stretch in stretches)}
     write = _write_parquet if shard.format == "parquet" else _write_jsonl
-    with contextlib.closing(_writer(path, stretches)) as writer:
+    with contextlib.closing(_writer(path, stretches, how)) as writer:
         for stretch in stretches:
             for places, texts in write(writer, stretch, how, counts, progress):
                 add_dropped(stretch.split.dropped(places + stretch.first, texts, shard, schema))
@@ -346,12 +359,12 @@ def _write_kept(
     return counts
 
 
-def _writer(path: Path, stretches: Sequence[_Stretch]) -> Any:
+def _writer(path: Path, stretches: Sequence[_Stretch], how: How) -> Any:
     shard = stretches[0].piece.shard
     if shard.format != "parquet":
         return jsonl.LineWriter(path, shard.codec)
     with parquet.open_file(shard.path) as file:
-        return parquet.GroupWriter(path, file, _first_group(stretches, file.metadata))
+        return parquet.GroupWriter(path, file, _first_group(stretches, file.metadata), how.annotations.columns)
 
 
 def _first_group(stretches: Sequence[_Stretch], metadata: Any) -> int | None:
@@ -376,7 +389,7 @@ def _write_parquet(
             first, last = (int(x) for x in np.searchsorted(stretch.rows, [first_row, first_row + count]))
             if first < last:
                 table = file.read_row_group(group, use_threads=False)
-                yield from _split_group(table, writer, stretch, how.source, first_row, first, last, counts)
+                yield from _split_group(table, writer, stretch, how, first_row, first, last, counts)
             progress(last - first, file.metadata.row_group(group).total_byte_size)
             first_row += count
 
@@ -385,7 +398,7 @@ def _split_group(
     table: pa.Table,
     writer: parquet.GroupWriter,
     stretch: _Stretch,
-    source: read.Source,
+    how: How,
     first_row: int,
     first: int,
     last: int,
@@ -394,7 +407,7 @@ def _split_group(
     places = stretch.rows[first:last] - first_row
     changed, texts = stretch.changed(first, last)
     if len(changed):
-        table = parquet.with_texts(table, source.text, places[changed], texts)
+        table = parquet.with_texts(table, how.source.text, places[changed], texts)
     kept = stretch.kept[first:last]
     if len(places) == table.num_rows and kept.all():
         out = table
@@ -402,10 +415,14 @@ def _split_group(
         mask = np.zeros(table.num_rows, np.bool_)
         mask[places[kept]] = True
         out = table.filter(pa.array(mask))
+    if how.annotations.columns:
+        added = stretch.annotations(np.flatnonzero(kept) + first)
+        for field, column in zip(added.schema, added.columns, strict=True):
+            out = out.append_column(field, column)
     writer.write(out)
     counts["kept"] += out.num_rows
     if not kept.all():
-        gone = parquet.column(table, source.text).take(pa.array(places[~kept]))
+        gone = parquet.column(table, how.source.text).take(pa.array(places[~kept]))
         yield np.flatnonzero(~kept) + first, parquet.readable_texts(gone)[0]
 
 
@@ -423,7 +440,11 @@ def _write_jsonl(
         kept = stretch.kept[first:last]
         changed, texts = stretch.changed(first, last)
         new = dict(zip(places[changed].tolist(), texts.to_pylist(), strict=True))
-        _write_lines(writer, lines, places[kept], new, how.source)
+        if how.annotations.columns and kept.any():
+            added = stretch.annotations(np.flatnonzero(kept) + first)
+            _write_annotated(writer, lines, places[kept], new, how.source, added, stretch)
+        else:
+            _write_lines(writer, lines, places[kept], new, how.source)
         counts["kept"] += int(kept.sum())
         if not kept.all():
             gone = np.flatnonzero(~kept) + first
@@ -436,8 +457,28 @@ def _write_jsonl(
             break
 
 
+def _write_annotated(
+    writer: jsonl.LineWriter, lines: jsonl.Lines, kept: Any, changed: dict[int, str], source: read.Source,
+    added: pa.Table, stretch: _Stretch,
+) -> None:  # fmt: skip
+    """As _write_lines, with what is added to each row before its last brace."""
+    held = io.BytesIO()
+    _write_lines(held, lines, kept, changed, source)
+    data = held.getvalue()
+    values = np.frombuffer(data, np.uint8)
+    bounds = np.append(0, np.flatnonzero(values == ord("\n")) + 1)
+    own = annotate.own_key(data, bounds, added.column_names)
+    if own is not None:
+        row, name = stretch.before + lines.first_row + int(kept[own[0]]), own[1]
+        raise RunError(
+            f"{stretch.piece.shard.path}: line {row + 1} has a key {name!r} of its own; "
+            "rename it, or leave it out of annotate"
+        )
+    writer.write(annotate.with_members(values, bounds, annotate.members(added)).data)
+
+
 def _write_lines(
-    writer: jsonl.LineWriter, lines: jsonl.Lines, kept: Any, changed: dict[int, str], source: read.Source
+    writer: jsonl.LineWriter | BinaryIO, lines: jsonl.Lines, kept: Any, changed: dict[int, str], source: read.Source
 ) -> None:
     """Whole stretches of unchanged kept lines are written at once."""
     data = memoryview(lines.data)

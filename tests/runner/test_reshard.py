@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 
 import dedup
 from dedup.errors import RecipeError
 from dedup.io import decode, units
 from tests.runner.test_cut import TWO_PASSES, mixed, records
-from tests.runs import NEAR, tree_bytes, what, write_jsonl
+from tests.runs import NEAR, decoded, tree_bytes, what, write_jsonl
 
 SERIAL: dict[str, Any] = {"executor": "serial"}
 SIZE = 2000
@@ -24,13 +22,6 @@ SIZE = 2000
 
 def run(recipe: dict[str, Any], input: Path, output: Path, size: int = SIZE, **how: Any) -> dedup.Result:
     return dedup.run(recipe | {"output_shard_bytes": size}, str(input), output, **(SERIAL | how))
-
-
-def decoded(path: Path) -> bytes:
-    data = path.read_bytes()
-    if path.suffix == ".gz":
-        return gzip.decompress(data)
-    return zstandard.ZstdDecompressor().decompressobj().decompress(data) if path.suffix == ".zst" else data
 
 
 def by_suffix(folder: Path) -> dict[str, Any]:
