@@ -72,7 +72,7 @@ def _run_options(command: Command) -> Command:
         click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: one a core."),
         click.option("--executor", type=click.Choice(["serial", "local", "ray"]), help="Where tasks run."),
         click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster, for --executor ray."),
-        click.option("--work", type=click.Path(), help="Folder for temporary work, instead of OUTPUT/work."),
+        click.option("--work", type=click.Path(), help="Folder or URL for temporary work, instead of OUTPUT/work."),
         click.option("--limit", type=click.IntRange(min=1), help="Only the first N documents of every shard."),
         click.option("--keep-work", is_flag=True, help="Leave intermediate files where they are."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),

@@ -26,8 +26,8 @@ from dedup.io import place, store
 ATTEMPT = "_DEDUP_ATTEMPT"  # the variable that tells workers which attempt they belong to
 FREE_SHARE = 10  # one part in so many of the disk stays free of copies
 IN_USE_SECONDS = 60  # a copy that was asked for so recently is not removed to make room
-FETCHES = 16  # at once
-RANGE_BYTES = 8 << 20  # of an object asked for at once
+FETCHES = 8  # at once
+RANGE_BYTES = 4 << 20  # of an object asked for at once; a fetch holds one range
 _LOCKS = 64  # two objects that share one wait for each other, now and then
 _IN_USE = ".in-use"
 

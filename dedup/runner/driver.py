@@ -101,12 +101,10 @@ def run(
 def run_recipe(loaded: Recipe, *, limit: int | None, keep_work: bool, quiet: bool) -> Result:
     """Run a recipe that is checked."""
     working = place.work_folder(loaded.output, loaded.work)
-    if loaded.index is not None and not isinstance(working, Path):
-        raise UserError(f"work is {loaded.work!r}; a run with an index works in a folder")
     folder = place.at(loaded.output, scratch=working if isinstance(working, Path) else None)
     found = shards.discover(loaded.input)
     plan = make_plan(loaded, found, shards.discover_against(loaded.against, found))
-    _check_inputs_outside(plan, folder)
+    _check_inputs_outside(plan, folder, working)
     _check_output(folder, plan.recipe)
     corpus = budget.look_at(plan.every_shard, limit, with_stages=budget.has_stages(plan.recipe))
     budget.fitting_workers(corpus, memory_of(plan.recipe), 1)
@@ -160,11 +158,12 @@ def _check_output(folder: Place, recipe: Recipe) -> None:
         )
 
 
-def _check_inputs_outside(plan: Plan, folder: Place) -> None:
-    inside = place.absolute(str(folder)) + "/"
-    for shard in plan.every_shard:
-        if shard.path.startswith(inside):
-            raise UserError(f"{shard.path} lies in the output folder {folder}; write somewhere else")
+def _check_inputs_outside(plan: Plan, folder: Place, work: Place) -> None:
+    for name, one in (("output", folder), ("work", work)):
+        inside = place.absolute(str(one)) + "/"
+        for shard in plan.every_shard:
+            if shard.path.startswith(inside):
+                raise UserError(f"{shard.path} lies in the {name} folder {one}; write somewhere else")
 
 
 class _Run:
@@ -271,6 +270,7 @@ class _Run:
 
             seen_by_all: list[Place] = [self.folder] if isinstance(self.folder, Path) else []
             seen_by_all += [self.work] if self._works_elsewhere else []
+            seen_by_all += [] if recipe.index is None else [Path(recipe.index)]
             ray = Ray(recipe, seen_by_all, self.code, quiet=self.quiet)
             self.workers = ray.at_most(self._fitting(ray.workers_of_a_node, "of a node"))
             return ray
@@ -422,7 +422,7 @@ class _Run:
             if one.barriers:
                 old = references
                 if self.index is not None and self.index.takes_part(number):
-                    within, sizes = Path(str(here), "index"), self._budget(left.bases[-1])
+                    within, sizes = here / "index", self._budget(left.bases[-1])
                     old = scanned.together(self.index.look_up(self._tasks, within, left, sizes), references)
                 standing = scanned.standing(old, left)
                 every = scanned.together(old, left)
@@ -448,7 +448,7 @@ class _Run:
         named.check_unchanged(plan.files)
         summary = self._publish(left, compared, drops, counts, scans) | told
         if self.index is not None and survived is not None:
-            within, sizes = Path(str(self.work), "index"), self._budget(survived.bases[-1])
+            within, sizes = self.work / "index", self._budget(survived.bases[-1])
             summary |= self.index.add(self._tasks, within, survived, drops, sizes, self.show.warn)
         return summary
 

@@ -7,6 +7,7 @@ files one after the other and replaces the catalogue last.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from dedup import buffers, drop
 from dedup.buffers import Int64s
 from dedup.io import index as store
 from dedup.io import read
+from dedup.io.copies import on_disk
 from dedup.io.exchange import partition_bits, read_partition
-from dedup.io.files import save_array
+from dedup.io.files import put_array, save_array
 from dedup.io.index_files import DOCUMENTS, Mapped, Writer, write_files, write_keys
+from dedup.io.place import Place
 from dedup.near import signature as signing
 from dedup.near.edges import DOCUMENT_BITS
 from dedup.plan import Plan, bands_of
@@ -35,13 +38,12 @@ ROWS = 1 << 14  # documents a batch
 
 
 def add(
-    run: RunTasks, folder: Path, index: Path, generation: store.Generation, settings: dict[str, Any], plan: Plan,
+    run: RunTasks, folder: Place, index: Path, generation: store.Generation, settings: dict[str, Any], plan: Plan,
     left: Scanned, drops: Sequence[Drops], barriers: Sequence[Step], budget: Budget,
 ) -> int:  # fmt: skip
     """Append what survived the barriers as a generation; how many documents."""
     gone = np.sort(np.concatenate([np.zeros(0, np.int64), *(one.documents for one in drops)]))
-    folder.mkdir(parents=True, exist_ok=True)
-    save_array(folder / "gone.npy", gone)
+    path = put_array(folder / "gone.npy", gone)
     with_texts = plan.recipe.index_texts
     key = key_of(left.keys, generation.number, with_texts, xxhash.xxh3_64_hexdigest(gone.tobytes()))
     near = next((step for step in barriers if step.kind == "near"), None)
@@ -49,7 +51,7 @@ def add(
         Task(
             "dedup.runner.index_add:collect_documents", str(folder / f"documents-{place:05}"),
             key_of(key, "doc", place),
-            {"scan": scan, "base": base, "until": until, "gone": str(folder / "gone.npy"), "source": plan.source,
+            {"scan": scan, "base": base, "until": until, "gone": path, "source": plan.source,
              "generation": generation.number, "batch_bytes": budget.batch_bytes, "near": near,
              "with_texts": with_texts},
         )
@@ -72,7 +74,7 @@ def add(
         for name, some in (("documents", tasks), ("keys", sorts), ("bands", sorts)):
             with Writer(out, name) as writer:
                 for task in some:
-                    for batch in Mapped(Path(task.folder, f"{name}.arrow")):
+                    for batch in Mapped(on_disk(task.folder, f"{name}.arrow")):
                         writer.add_batch(batch)
         write_files(out, plan.shards, plan.source.text)
         name = store.free_name(index, generation.number).name
@@ -100,13 +102,13 @@ def collect_documents(
     alive = np.zeros(0, np.bool_)
     if table.num_columns:
         alive = buffers.one_chunk(table[drop.REASON]).is_null().to_numpy(zero_copy_only=False).copy()
-    dropped = np.load(gone, mmap_mode="r")
+    dropped = np.load(on_disk(gone), mmap_mode="r")
     low, high = np.searchsorted(dropped, [base, until])
     alive[dropped[low:high] - base] = False
     places = np.flatnonzero(alive)
     save_array(folder / "places.npy", places)
     numbers = np.array([piece.shard.number for piece in scan.unit.pieces], np.int32)
-    sketches = _Sketches(Path(scan.folder), near) if near is not None else None
+    sketches = _Sketches(scan.folder, near) if near is not None else None
     with Writer(folder, "documents") as writer:
         for some, texts in _texts(scan, table, places, source, batch_bytes, with_texts):
             n = len(some)
@@ -137,7 +139,7 @@ def _texts(
             for first in range(0, len(at), ROWS):
                 yield places[at[first : first + ROWS]], texts[first : first + ROWS]
         return
-    changes = Changes(Path(scan.folder))
+    changes = Changes(scan.folder)
     sizes = table["_bytes"].to_numpy() if len(places) else np.zeros(0, np.int64)
     ends = np.cumsum(sizes[places])
     first = done = 0
@@ -151,19 +153,19 @@ def _texts(
 class _Sketches:
     """What a scan left of the signatures of its documents, read for some at a time."""
 
-    def __init__(self, folder: Path, near: Step) -> None:
+    def __init__(self, folder: str, near: Step) -> None:
         sketch, _ = bands_of(near)
         width = sketch.slots * np.dtype(signing.signature_type(sketch)).itemsize
-        self._few = np.load(folder / "sketches-0.npy")
+        self._few = np.load(on_disk(folder, "sketches-0.npy"))
         self._ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(signing.record_bytes(self._few, width))])
-        self._shingles = np.load(folder / "shingles-0.npy", mmap_mode="r")
-        self._path = folder / "sketches-0.bin"
+        self._shingles = np.load(on_disk(folder, "shingles-0.npy"), mmap_mode="r")
+        self._path = os.path.join(folder, "sketches-0.bin")
 
     def of(self, documents: Int64s) -> dict[str, Any]:
         """Columns of some documents, ascending."""
         first, last = int(documents[0]), int(documents[-1]) + 1
         begin, end = int(self._ends[first]), int(self._ends[last])
-        with open(self._path, "rb") as file:
+        with open(on_disk(self._path), "rb") as file:
             file.seek(begin)
             data = file.read(end - begin)
         offsets = pa.py_buffer(self._ends[first : last + 1] - begin)
@@ -189,10 +191,10 @@ def collect_keys(
     for name, file in (("keys", "exact-0.bin"), ("bands", "bands-0.bin")):
         found: list[list[Any]] = [[np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]]
         for scan, part, first in zip(scans, parts, firsts, strict=False):
-            places = np.load(Path(part, "places.npy"), mmap_mode="r")
+            places = np.load(on_disk(part, "places.npy"), mmap_mode="r")
             if not len(places) or (name == "bands" and not is_near):
                 continue
-            for rows in read_partition(Path(scan, file), partition, bits):
+            for rows in read_partition(os.path.join(scan, file), partition, bits):
                 keys, documents = rows.columns[0], rows.columns[-1]
                 if name == "bands":
                     documents = keys & np.uint64((1 << DOCUMENT_BITS) - 1)

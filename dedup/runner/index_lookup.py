@@ -7,6 +7,7 @@ a folder's documents then writes the files of a scan for those that were found i
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,10 @@ from dedup.buffers import Int64s
 from dedup.errors import InputChangedError, UserError
 from dedup.io import index as store
 from dedup.io import index_files, read
+from dedup.io.copies import on_disk
 from dedup.io.exchange import ExchangeWriter, partition_bits, read_partition
 from dedup.io.files import save_array
+from dedup.io.place import Place
 from dedup.io.shards import Shard
 from dedup.io.units import Piece, Unit
 from dedup.near.edges import DOCUMENT_BITS
@@ -93,7 +96,7 @@ class Old(Scan):
 
 
 def look_up(
-    run: RunTasks, folder: Path, catalogue: store.Catalogue, index: Path, before: int, barriers: Sequence[Step],
+    run: RunTasks, folder: Place, catalogue: store.Catalogue, index: Path, before: int, barriers: Sequence[Step],
     left: Scanned, budget: Budget,
 ) -> Scanned:  # fmt: skip
     """The old documents that a new one may be a duplicate of, as references.
@@ -150,9 +153,9 @@ def find_keys(
     """
     keys, bands = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     for scan in scans:
-        keys += [part.columns[0] for part in read_partition(Path(scan, "exact-0.bin"), partition, bits)]
+        keys += [part.columns[0] for part in read_partition(os.path.join(scan, "exact-0.bin"), partition, bits)]
         if is_near:
-            parts = read_partition(Path(scan, "bands-0.bin"), partition, bits)
+            parts = read_partition(os.path.join(scan, "bands-0.bin"), partition, bits)
             bands += [part.columns[0] >> np.uint64(DOCUMENT_BITS) for part in parts]
     stretches: set[tuple[int, int]] = set()
     for name, parts_of in (("keys", keys), ("bands", bands)):
@@ -202,7 +205,7 @@ def _hits(found: list[str], name: str, begin: int, end: int) -> npt.NDArray[np.u
     """uint64[n, 2], (document, key), of what was found among documents `begin` to `end` - 1, in any order."""
     parts = [np.zeros((0, 2), np.uint64)]
     for one in found:
-        rows = np.load(Path(one, name), mmap_mode="r")
+        rows = np.load(on_disk(one, name), mmap_mode="r")
         low, high = np.searchsorted(rows[:, 0], np.array([begin, end], np.uint64))
         parts.append(np.array(rows[low:high]))
     return np.concatenate(parts)

@@ -185,7 +185,7 @@ class Index:
         """Whether it is compared with at the barriers of a pass: the last that has any."""
         return number == max(n for n, one in enumerate(self._plan.passes) if one.barriers)
 
-    def look_up(self, run: RunTasks, folder: Path, left: Scanned, budget: Budget) -> Scanned:
+    def look_up(self, run: RunTasks, folder: place.Place, left: Scanned, budget: Budget) -> Scanned:
         """The old documents that one of the input may be a duplicate of."""
         if not self._before:
             return Scanned([], [], [0])
@@ -198,7 +198,7 @@ class Index:
     def add(
         self,
         run: RunTasks,
-        folder: Path,
+        folder: place.Place,
         left: Scanned,
         drops: Sequence[Drops],
         budget: Budget,

@@ -89,6 +89,7 @@ def _is_gone(path: str) -> bool:
 def count_reasons(folders: Sequence[str]) -> Counter[str]:
     """Documents by the reason that a rule gave them."""
     counts: Counter[str] = Counter()
+    copies.fetch(os.path.join(folder, "rows.arrow") for folder in folders)
     for folder in folders:
         rows = rows_table(folder)
         if rows.num_columns:

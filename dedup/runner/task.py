@@ -25,6 +25,7 @@ from dedup.io import copies, place, store
 from dedup.io.files import TEMPORARY
 
 DONE = "done.json"
+UPLOADS = 4  # files at once
 LOOKS = 16  # at once at tasks on a store: each waits for a round trip
 Progress = Callable[[int, int], None]  # documents, bytes since the last call
 
@@ -133,9 +134,8 @@ def _run_there(task: Task, folder: place.Remote, progress: Progress) -> dict[str
         folder.store.remove(url)
     with copies.working_folder() as working:
         counts, done_text = _do(task, working, progress)
-        for path in sorted(working.iterdir()):
-            folder.store.upload(path, str(folder / path.name))
-            path.unlink()
+        with ThreadPoolExecutor(UPLOADS) as pool:
+            list(pool.map(lambda path: folder.store.upload(path, str(folder / path.name)), working.iterdir()))
     folder.store.write(done_text.encode(), str(folder / DONE))
     return counts
 

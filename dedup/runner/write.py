@@ -243,11 +243,13 @@ def write_piece(folder: Path, progress: Progress, *, scan: Scan, duplicates: str
 def join_kept(
     folder: Path, progress: Progress, *, pieces: Sequence[str], outputs: Outputs, counts: dict[str, int]
 ) -> dict[str, Any]:
-    """Put the kept rows of the pieces of a shard one after the other; removes each piece's, to make room."""
+    """Put the kept rows of the pieces of a shard one after the other; on disk it removes each piece's, to make room."""
     with replacing(at(outputs.documents, folder)) as path, open(path, "wb", buffering=0) as file:
         for piece in pieces:
-            _append(at(piece) / "kept", file)
-            (at(piece) / "kept").unlink()
+            kept = at(piece) / "kept"
+            _append(kept, file)
+            if isinstance(kept, Path):
+                kept.unlink()
     progress(0, 0)
     return dict(counts)
 
