@@ -13,6 +13,7 @@ from dedup.buffers import Int64s, UInt64s
 from dedup.errors import UserError
 from dedup.near import edges, match
 from dedup.near import signature as signing
+from dedup.near.crowds import Crowds
 from dedup.near.params import Sketch, bands_for
 
 KEEPS = ("first", "last", "longest", "shortest")
@@ -133,14 +134,15 @@ def _near(
         match.with_documents(match.band_rows(part, 0, bands), at)
         for at, part in _segments(sketches, match.SEGMENT_DOCUMENTS)
     ]
+
+    def load(some: Int64s) -> signing.Sketches:
+        return _rows(sketches, some)
+
+    dense: list[edges.Crowd] = []
     found = edges.find_edges(
-        np.concatenate([np.empty(0, np.uint64), *rows]),
-        lambda some: _rows(sketches, some),
-        bands,
-        threshold,
-        edges.Tally(),
+        np.concatenate([np.empty(0, np.uint64), *rows]), load, bands, threshold, edges.Tally(), crowds=dense
     )
-    members = match.components(found.pairs).documents
+    members = np.unique(np.concatenate([found.pairs.ravel(), *dense])).astype(np.int64)
 
     def shingles(some: Int64s) -> match.Runs:
         part = np.concatenate([tokens[offsets[i] : offsets[i + 1]] for i in some])
@@ -148,7 +150,9 @@ def _near(
         return match.Runs(*signing.shingle_sets(bounds, part, settings))
 
     order = [rank[documents[members]] for rank in ranks]
-    gone = match.decide(members, order, [found], np.diff(offsets)[members], shingles, threshold=threshold)
+    crowds = Crowds(dense, load, bands.least_equal)
+    sizes = np.diff(offsets)[members]
+    gone = match.decide(members, order, [found], sizes, shingles, threshold=threshold, crowds=crowds)
     return match.Decisions(documents[gone.documents], documents[gone.twins], gone.similarity)
 
 

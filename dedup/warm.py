@@ -69,13 +69,15 @@ def _run_near(scheme: str) -> None:
     import pyarrow.parquet as pq
 
     from dedup.near.edges import SLICED_FROM
+    from dedup.near.planes import CROWD_FROM
     from dedup.runner.driver import run
 
     with tempfile.TemporaryDirectory() as folder:
         # Changed lines of JSONL and documents with many shingles take kernels that others do not.
         Path(folder, "a.jsonl").write_text("".join(json.dumps({"text": text + " \r\n"}) + "\n" for text in _TEXTS))
-        # So many near copies are a large bucket, which has kernels of its own.
+        # So many near copies are a large bucket, and so many a crowd, which have kernels of their own.
         alike = [f"{_WORDS} tail{i}" for i in range(SLICED_FROM + 8)]
+        alike += [f"{_WORDS[::-1]} crowd{i}" for i in range(CROWD_FROM + 24)]
         pq.write_table(pa.table({"text": alike}), Path(folder, "c.parquet"))
         pq.write_table(pa.table({"text": [*_TEXTS, None]}), Path(folder, "b.parquet"))
         steps = [{"use": "clean.normalize"}, {"dedup": "near", "scheme": scheme}]

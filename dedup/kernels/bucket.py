@@ -160,6 +160,25 @@ def mark(found, is_met):
 
 
 @kernel
+def whole_keys(signatures, key, shift, bands, rows, out):
+    """The whole band keys of the members of a bucket: two buckets may have the same 32 bits.
+
+    key    uint64      of the bucket, as in an exchange row
+    out    uint64[n]
+    """
+    band = 0  # of the member before
+    for i in range(signatures.shape[0]):
+        out[i] = band_key(signatures[i], band, rows)
+        if (out[i] >> shift) & np.uint64(0xFFFFFFFF) == key:
+            continue
+        for other in range(bands):
+            whole = band_key(signatures[i], other, rows)
+            if (whole >> shift) & np.uint64(0xFFFFFFFF) == key:
+                band, out[i] = other, whole
+                break
+
+
+@kernel
 def own_bands(signatures, key, shift, bands, rows, keys, own):
     """All band keys of the members of a bucket, and the first band of each that has the bucket's key.
 

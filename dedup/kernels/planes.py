@@ -66,6 +66,31 @@ def slice_sets(small, counts, begin, planes):
 
 
 @kernel
+def count_alike(planes, allowed, sample, sample_allowed, begins, different, out):
+    """Add to out[i] how many of a sample, from the begins[i]-th on, document i may be alike.
+
+    planes      uint64[4 * w, n]   of documents;  allowed int64[n]
+    sample      uint64[4 * w, s]   of the sample;  sample_allowed int64[s]
+    different   int64[s]           scratch
+    """
+    for i in range(planes.shape[1]):
+        begin = begins[i]
+        m = sample.shape[1] - begin
+        different[:m] = 0
+        for word in range(0, planes.shape[0], PLANES):
+            p, q = sample[word, begin:], sample[word + 1, begin:]
+            r, s = sample[word + 2, begin:], sample[word + 3, begin:]
+            x, y, z, t = planes[word, i], planes[word + 1, i], planes[word + 2, i], planes[word + 3, i]
+            for j in range(m):
+                different[j] += bit_count((p[j] ^ x) | (q[j] ^ y) | (r[j] ^ z) | (s[j] ^ t))
+        others = sample_allowed[begin:]
+        some = 0
+        for j in range(m):
+            some += different[j] * UNIT <= allowed[i] + others[j]
+        out[i] += some
+
+
+@kernel
 def alike(planes, allowed, a, a_end, b_end, state, different, found):
     """Write the pairs that may be alike, i < j, a <= i < a_end, state[0] <= j < b_end; returns their number.
 

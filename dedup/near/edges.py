@@ -2,14 +2,14 @@
 
 Most buckets are small, and their pairs are compared one by one. In a large one all pairs first pass a lower bound of
 what they differ in, by bit planes, which costs a tenth. What is found is the same: documents that share a band
-and whose estimate passes. Only a bucket beyond what is affordable, or one in which nearly all are alike, is
-compared with a few leaders instead.
+and whose estimate passes. Members of a bucket that are like very many others of it, by a sample, are a crowd: the pairs
+of a crowd are left to those who decide, as crowds.py tells. Only a bucket beyond what is affordable is compared with a
+few leaders instead.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,21 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.buffers import Int64s, UInt64s
+from dedup.near.crowds import Load
 from dedup.near.params import Bands
+from dedup.near.planes import PART, differ_in_sets, differ_in_signatures, find_crowd, no_planes
 from dedup.near.signature import SMALL, Sketches
 
 DOCUMENT_BITS = 20  # of an exchange row; a segment has at most 2^20 documents
 SLICED_FROM = 128  # members: a smaller bucket is done before planes are made
 BUCKET_CAP = 200_000  # members; all pairs of so many take a minute or two
-DENSE_FROM = 20_000  # members
-DENSE_EDGES = 64  # a member; 100,000 copies with a word changed have 5 thousand million
 LEADERS = 64  # of a bucket that is not compared as a whole
 CHUNK_MEMBERS = 1 << 15  # bucket members whose signatures are in memory at once: 32 MiB at 256 slots
-PART = 1 << 13  # documents loaded at once to be cut into planes
 SLAB = CHUNK_MEMBERS // 2  # members compared with as many before what passes is loaded
 EDGE_BUFFER = 1 << 20
-
-Load = Callable[[Int64s], Sketches]  # sketches of ascending documents
 
 
 class Edges(NamedTuple):
@@ -45,7 +42,7 @@ class Edges(NamedTuple):
 class Tally:
     """What was done in buckets: pairs compared, pairs left out, buckets compared with leaders only.
 
-    Of a small bucket a pair counts that meets there first; of a large one every pair.
+    Of a small bucket a pair counts that meets there first; of a large one every pair but those of its crowd.
     """
 
     compared: int = 0
@@ -61,19 +58,40 @@ class _Rule:
     threshold: float
     references: int
 
+    def pairs(self, members: Int64s) -> int:
+        """How many pairs of some members are compared."""
+        return _pairs(len(members)) - _pairs(int(np.count_nonzero(members < self.references)))
+
     @property
     def numbers(self) -> tuple[int, int, float, int]:
         """As kernels take them."""
         return self.bands.bands, self.bands.rows, self.threshold, self.bands.least_equal
 
 
-def find_edges(rows: UInt64s, load: Load, bands: Bands, threshold: float, tally: Tally, references: int = 0) -> Edges:
+Crowd = npt.NDArray[np.uint32]  # documents
+
+
+def find_edges(
+    rows: UInt64s,
+    load: Load,
+    bands: Bands,
+    threshold: float,
+    tally: Tally,
+    references: int = 0,
+    crowds: list[Crowd] | None = None,
+) -> Edges:
     """Edges among the documents of one partition, each once, all in memory; the rest as in `stream_edges`."""
-    return distinct_edges(list(stream_edges(rows, load, bands, threshold, tally, references)))
+    return distinct_edges(list(stream_edges(rows, load, bands, threshold, tally, references, crowds)))
 
 
 def stream_edges(
-    rows: UInt64s, load: Load, bands: Bands, threshold: float, tally: Tally, references: int = 0
+    rows: UInt64s,
+    load: Load,
+    bands: Bands,
+    threshold: float,
+    tally: Tally,
+    references: int = 0,
+    crowds: list[Crowd] | None = None,
 ) -> Iterator[Edges]:
     """Edges among the documents of one partition, but for those between two references; EDGE_BUFFER at a time.
 
@@ -81,11 +99,12 @@ def stream_edges(
 
     rows         uint64[n]   key << 32 | document, in any order
     references   documents below it are such, and a bucket of them alone is not looked at
+    crowds       takes the members of crowds, whose pairs are left out; None: there are none
     """
     from dedup.kernels import bucket as kernels
 
     rule = _Rule(bands, threshold, references)
-    rows = np.sort(rows)
+    rows = _distinct(np.sort(rows))
     bounds = np.empty((len(rows) // 2 + 1, 2), np.int64)
     bounds = bounds[: kernels.bucket_bounds(rows, bounds)]
     if references:
@@ -94,7 +113,7 @@ def stream_edges(
     for chunk in _chunks(bounds):
         members = _documents(rows[chunk[0, 0] : chunk[-1, 1]])
         if len(members) > CHUNK_MEMBERS:
-            yield from _compare_large(_key(rows, chunk[0]), members, load, rule, tally)
+            yield from _compare_large(_key(rows, chunk[0]), members, load, rule, tally, crowds)
             continue
         documents, local = np.unique(members, return_inverse=True)
         sketches = load(documents)
@@ -102,7 +121,14 @@ def stream_edges(
         yield from _compare_small(rows, chunk[~large], chunk[0, 0], local, sketches, rule, tally)
         for bound in chunk[large]:
             some = _documents(rows[bound[0] : bound[1]])
-            yield from _compare_large(_key(rows, bound), some, _within(documents, sketches), rule, tally)
+            yield from _compare_large(_key(rows, bound), some, _within(documents, sketches), rule, tally, crowds)
+
+
+def _distinct(rows: UInt64s) -> UInt64s:
+    """Sorted rows, each once: two bands of a document may have keys whose 32 bits are the same."""
+    is_new = np.ones(len(rows), np.bool_)
+    is_new[1:] = rows[1:] != rows[:-1]
+    return rows if is_new.all() else rows[is_new]
 
 
 def distinct_edges(parts: list[Edges]) -> Edges:
@@ -159,49 +185,58 @@ def _compare_small(
     tally.compared += int(compared[0])
 
 
-def _compare_large(key: np.uint64, members: Int64s, load: Load, rule: _Rule, tally: Tally) -> Iterator[Edges]:
-    """Edges of one bucket: among all its members, or with its leaders where these are too many."""
-    n = len(members)
-    total = _pairs(n) - _pairs(int(np.count_nonzero(members < rule.references)))
-    if n <= DENSE_FROM and n <= BUCKET_CAP:
-        yield from _compare_all(key, members, load, rule)
-        tally.compared += total
-        return
-    held, count = _unless_dense(key, members, load, rule) if n <= BUCKET_CAP else ([], -1)
-    if count >= 0:
-        # Too many to hold, too few to be dense: rare, and comparing again costs less than room for all.
-        yield from (held if count <= EDGE_BUFFER else _compare_all(key, members, load, rule))
-        tally.compared += total
-        return
-    held, compared = _compare_with_leaders(members, load, rule)
-    yield from held
-    tally.compared += compared
-    tally.skipped += max(0, total - compared)  # references are compared with leaders too
-    tally.capped_buckets += 1
+def _compare_large(
+    key: np.uint64, members: Int64s, load: Load, rule: _Rule, tally: Tally, crowds: list[Crowd] | None
+) -> Iterator[Edges]:
+    """Edges of the buckets of one key: among all members of each, or with its leaders where these are too many."""
+    for some in _apart(key, members, load, rule):
+        n = len(some)
+        if n < SLICED_FROM:
+            rows = np.uint64(key) << np.uint64(32) | some.astype(np.uint64)
+            yield from _compare_small(rows, np.array([[0, n]]), 0, np.arange(n), load(some), rule, tally)
+            continue
+        in_crowd = np.zeros(n, np.bool_) if crowds is None else find_crowd(some, load, rule.threshold, rule.references)
+        if crowds is not None and in_crowd.any():
+            crowds.append(some[in_crowd].astype(np.uint32))
+        total = rule.pairs(some) - rule.pairs(some[in_crowd])
+        if n <= BUCKET_CAP:
+            yield from _compare_all(key, some, load, rule, in_crowd) if total else ()
+            tally.compared += total
+        elif total:
+            held, compared = _compare_with_leaders(some, load, rule)
+            yield from held
+            tally.compared += compared
+            tally.skipped += max(0, total - compared)  # references are compared with leaders too
+            tally.capped_buckets += 1
 
 
-def _unless_dense(key: np.uint64, members: Int64s, load: Load, rule: _Rule) -> tuple[list[Edges], int]:
-    """(edges as far as EDGE_BUFFER goes, how many there are) of a bucket; -1 for more than DENSE_EDGES a member."""
-    held: list[Edges] = []
-    count = 0
-    for edges in _compare_all(key, members, load, rule):
-        count += len(edges.pairs)
-        if count > DENSE_EDGES * len(members):
-            return [], -1
-        held = [*held, edges] if count <= EDGE_BUFFER else []
-    return held, count
+def _apart(key: np.uint64, members: Int64s, load: Load, rule: _Rule) -> Iterator[Int64s]:
+    """Members by their whole keys: which 32 bits two buckets share depends on the number of partitions."""
+    from dedup.kernels import bucket as kernels
+
+    keys = np.empty(len(members), np.uint64)
+    for begin in range(0, len(members), PART):
+        signatures = load(members[begin : begin + PART]).signatures
+        kernels.whole_keys(signatures, key, np.uint64(DOCUMENT_BITS), *rule.numbers[:2], keys[begin : begin + PART])
+    for one in np.unique(keys):
+        yield members[keys == one]
 
 
 def _pairs(n: int) -> int:
     return n * (n - 1) // 2
 
 
-def _compare_all(key: np.uint64, members: Int64s, load: Load, rule: _Rule) -> Iterator[Edges]:
-    """Edges among all members of one bucket; holds 128 bytes a member at 256 slots, twice for those of few shingles."""
+def _compare_all(
+    key: np.uint64, members: Int64s, load: Load, rule: _Rule, in_crowd: npt.NDArray[np.bool_]
+) -> Iterator[Edges]:
+    """Edges among all members of one bucket but those of two of its crowd.
+
+    Holds 128 bytes a member at 256 slots, twice for those of few shingles.
+    """
     from dedup.kernels.planes import TILE, alike
 
     found, scratch = np.empty((EDGE_BUFFER, 2), np.uint32), np.empty(TILE, np.int64)
-    members, *planes = _planes(members, load, rule)
+    members, *planes = _planes(members, load, rule, in_crowd)
     for one in planes:
         for a, a_end, b, b_end in one.slabs():
             state = np.array([b, a])
@@ -217,50 +252,50 @@ class _Planes(NamedTuple):
     planes: UInt64s
     allowed: Int64s
     first: int
-    references: Sequence[tuple[int, int]]  # stretches of such members
+    kinds: (
+        Int64s  # of members, in stretches: 1 a reference, 2 of the crowd, 3 both; no two that share a bit are compared
+    )
 
     def slabs(self) -> Iterator[tuple[int, int, int, int]]:
         """(begin, end, begin, end) of two stretches, the one of all members up to the other."""
-        marks = {self.first, *itertools.chain(*self.references)}
-        cuts = sorted({*range(0, len(self.allowed), SLAB), *(m for m in marks if m < len(self.allowed))})
-        ends = [*cuts[1:], len(self.allowed)]
-        known = [any(begin <= cut < end for begin, end in self.references) for cut in cuts]
+        size = len(self.allowed)
+        changes = np.flatnonzero(np.diff(self.kinds)) + 1
+        cuts = sorted({*range(0, size, SLAB), self.first, *changes.tolist()} - {size})
+        ends = [*cuts[1:], size]
         for j in (j for j, b in enumerate(cuts) if b >= self.first):
             for i in range(j + 1):
-                if not (known[i] and known[j]):
+                if not self.kinds[cuts[i]] & self.kinds[cuts[j]]:
                     yield cuts[i], ends[i], cuts[j], ends[j]
 
 
-def _planes(members: Int64s, load: Load, rule: _Rule) -> tuple[Int64s, _Planes, _Planes]:
+def _planes(
+    members: Int64s, load: Load, rule: _Rule, in_crowd: npt.NDArray[np.bool_]
+) -> tuple[Int64s, _Planes, _Planes]:
     """Members, those of few shingles first, which are compared exactly; the planes of these, and those of all."""
-    from dedup.kernels.planes import PLANES, UNIT, slice_sets, slice_signatures
+    from dedup.kernels.planes import slice_sets, slice_signatures
 
     n = len(members)
     counts = np.empty(n, np.int32)
     for begin in range(0, n, PART):
         some = load(members[begin : begin + PART])
         if begin == 0:
-            slots = some.signatures.shape[1]
             # Memory that is never written is never there: where no document has few shingles, the sets cost nothing.
-            signs, sets = (np.zeros((PLANES * -(-slots // 64), n), np.uint64) for _ in range(2))
+            signs, sets = (no_planes(some, n) for _ in range(2))
         slice_signatures(some.signatures, begin, signs)
         slice_sets(some.small, some.counts, begin, sets)
         counts[begin : begin + PART] = some.counts
-    order = np.argsort(counts >= SMALL, kind="stable")
+    kinds = (members < rule.references) + 2 * in_crowd
+    order = np.lexsort((kinds, counts >= SMALL))
     few = int(np.count_nonzero(counts < SMALL))
-    if 0 < few < n:
+    if (order[1:] < order[:-1]).any():
         for plane in signs:
             plane[:] = plane[order]
-    # J >= t of two sets: they differ in at most (1 - t) / (1 + t) of the sum of their sizes. One up for rounding.
-    old = members[order] < rule.references
-    stretches = [(at, at + int(np.count_nonzero(old[at:end]))) for at, end in ((0, few), (few, n))]
-    share = (1 - rule.threshold) / (1 + rule.threshold) * UNIT
-    by_set = (counts[order[:few]] * share).astype(np.int64) + 1
-    by_sign = np.full(n, (slots - rule.bands.least_equal) * UNIT // 2)
+    by_sets = differ_in_sets(counts[order[:few]], rule.threshold)
+    by_signs = differ_in_signatures(some.signatures.shape[1] - rule.bands.least_equal, n)
     return (
         members[order],
-        _Planes(np.take(sets, order[:few], axis=1), by_set, 0, stretches[:1]),
-        _Planes(signs, by_sign, few, stretches),
+        _Planes(np.take(sets, order[:few], axis=1), by_sets, 0, kinds[order[:few]]),
+        _Planes(signs, by_signs, few, kinds[order]),
     )
 
 

@@ -43,9 +43,12 @@ class EdgeStore:
 
     def add(self, places: Int64s, similarity: npt.NDArray[np.float64]) -> None:
         """Take some edges: int64[m, 2] in any order, and the similarity of each if it is wanted."""
-        later = places.max(axis=1)
+        self.put(places.max(axis=1), places.min(axis=1), similarity)
+
+    def put(self, later: Int64s, earlier: Int64s, similarity: npt.NDArray[np.float64]) -> None:
+        """Take some of which the later is known; the earlier may be any number below 2^32."""
         np.add.at(self.degrees, later, 1)
-        packed = later.astype(np.uint64) << _HALF | places.min(axis=1).astype(np.uint64)
+        packed = later.astype(np.uint64) << _HALF | earlier.astype(np.uint64)
         self._held.append((packed, similarity if self._with_similarity else np.zeros(0)))
         self._count += len(packed)
         if self._count >= HELD_EDGES:

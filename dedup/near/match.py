@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.buffers import Int64s, UInt64s
+from dedup.near.crowds import Crowds, Kept, Round, in_order, joined, kept_by_bucket, round_of
 from dedup.near.edges import DOCUMENT_BITS, Edges
 from dedup.near.edgestore import EdgeStore
 from dedup.near.params import Bands
@@ -23,6 +24,8 @@ from dedup.near.signature import Sketches
 SEGMENT_DOCUMENTS = 1 << 16
 ROUND_SHINGLES = 2 << 20  # in memory at once: 16 MiB, and as many of documents kept before
 ROUND_EDGES = 1 << 19  # in memory at once: 16 MiB
+ROUND_MEMBERS = 1 << 14  # of dense buckets in memory at once: 16 MiB at 256 slots
+NO_CROWDS = Crowds()
 
 
 def band_rows(sketches: Sketches, first: int, bands: Bands) -> UInt64s:
@@ -42,25 +45,6 @@ def with_documents(rows: UInt64s, base: int) -> UInt64s:
     return (rows >> np.uint64(DOCUMENT_BITS)) << np.uint64(32) | document
 
 
-class Components(NamedTuple):
-    """Documents with an edge, ascending, and the first document of each one's component."""
-
-    documents: Int64s
-    roots: Int64s
-
-
-def components(pairs: npt.NDArray[np.uint32]) -> Components:
-    """Components of the edge graph; holds 12 bytes a document with an edge."""
-    from dedup.kernels.graph import flatten, union_edges
-
-    documents = np.unique(pairs)
-    local = np.searchsorted(documents, pairs).astype(np.uint32)
-    parent = np.arange(len(documents), dtype=np.uint32)
-    union_edges(parent, local)
-    flatten(parent)
-    return Components(documents.astype(np.int64), documents[parent].astype(np.int64))
-
-
 class Runs(NamedTuple):
     """Sorted distinct shingles of some documents: those of the i-th are values[offsets[i]:offsets[i + 1]]."""
 
@@ -77,7 +61,8 @@ class Decisions(NamedTuple):
     documents: Int64s
     twins: Int64s
     similarity: npt.NDArray[np.float64]
-    edges: int = 0  # distinct ones that were given
+    edges: int = 0  # distinct ones that were given, and those found among members of dense buckets
+    compared: int = 0  # pairs of these
 
 
 def decide(
@@ -89,6 +74,7 @@ def decide(
     *,
     threshold: float,
     scratch: Path | None = None,
+    crowds: Crowds = NO_CROWDS,
 ) -> Decisions:
     """Who goes for whom within whole components, decided in rounds of documents that fit in memory.
 
@@ -98,41 +84,114 @@ def decide(
     sizes       int64[n]         shingles of each, about
     shingles    the shingle sets of some documents; None: the similarity of edges is taken for the exact one
     scratch     folder of that file; None: the system's for temporary files
+    crowds      dense buckets, whose members have no edges for what they share there
     """
-    from dedup.kernels.graph import represent
-
     order = np.lexsort((documents, *reversed(ranks)))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    twin, similarity = np.full(len(order), -1), np.zeros(len(order))
-    runs = Runs(np.zeros(1, np.int64), np.zeros(0, np.uint64))
-    count = 0
-    with EdgeStore(len(documents), scratch, with_similarity=shingles is None) as store:
+    references = int(np.searchsorted(documents, crowds.references))
+    state = _State(documents[order], sizes[order], shingles, threshold, crowds, references)
+    with (
+        EdgeStore(len(order), scratch, with_similarity=shingles is None) as store,
+        EdgeStore(len(order), scratch, with_similarity=False) as joins,
+    ):
         for part in edges:
             store.add(place[np.searchsorted(documents, part.pairs.astype(np.int64))], part.similarity)
-        sizes, documents = sizes[order], documents[order]
-        rounds = _rounds(sizes, store.degrees)
-        for (first, end), (later, earlier, known) in zip(rounds, store.read(rounds), strict=True):
-            if shingles is not None:
-                runs = shingles(documents[first:end])
-                known = _to_earlier(runs, first, later, earlier, twin, documents, sizes, shingles, threshold)
-            begins = np.searchsorted(later, np.arange(first, end + 1))
-            represent(first, end, begins, earlier, known, *runs, threshold, twin, similarity)
-            count += len(later)
+        for number, some in enumerate(crowds.members):
+            places = place[np.searchsorted(documents, some.astype(np.int64))]
+            joins.put(places, np.full(len(places), number), np.zeros(len(places)))
+        rounds = _rounds(
+            (state.sizes, ROUND_SHINGLES),
+            (store.degrees + joins.degrees, ROUND_EDGES),
+            ((joins.degrees > 0).astype(np.int64), ROUND_MEMBERS),
+        )
+        for bounds, known, dense in zip(rounds, store.read(rounds), joins.read(rounds), strict=True):
+            state.decide(*bounds, known, dense[:2])
+    twin = state.twin
     dropped = np.flatnonzero(twin >= 0)
-    return Decisions(documents[dropped], documents[twin[dropped]], similarity[dropped], count)
+    found = (state.documents[dropped], state.documents[twin[dropped]], state.similarity[dropped])
+    return Decisions(*found, state.edges + int(state.tally[1]), int(state.tally[0]))
 
 
-def _rounds(sizes: Int64s, degrees: Int64s | None = None) -> list[tuple[int, int]]:
-    """Stretches of about ROUND_SHINGLES, and of about ROUND_EDGES where degrees are given."""
-    numbers = [(np.cumsum(sizes) - sizes) // ROUND_SHINGLES]
-    if degrees is not None:
-        numbers.append((np.cumsum(degrees) - degrees) // ROUND_EDGES)
-    is_cut = np.zeros(max(len(sizes) - 1, 0), np.bool_)
-    for number in numbers:
+def _rounds(*weights: tuple[Int64s, int]) -> list[tuple[int, int]]:
+    """Stretches of documents that each have about so much of every weight."""
+    size = len(weights[0][0])
+    is_cut = np.zeros(max(size - 1, 0), np.bool_)
+    for weight, most in weights:
+        number = (np.cumsum(weight) - weight) // most
         is_cut |= number[1:] != number[:-1]
-    cuts = [0, *(np.flatnonzero(is_cut) + 1).tolist(), len(sizes)]
+    cuts = [0, *(np.flatnonzero(is_cut) + 1).tolist(), size]
     return [(first, end) for first, end in itertools.pairwise(cuts) if first < end]
+
+
+class _State:
+    """What is decided so far; everything in keep order."""
+
+    def __init__(
+        self,
+        documents: Int64s,
+        sizes: Int64s,
+        shingles: Shingles | None,
+        threshold: float,
+        crowds: Crowds,
+        references: int,
+    ) -> None:
+        self.documents, self.sizes, self._shingles = documents, sizes, shingles
+        self._threshold, self._crowds, self._references = threshold, crowds, references
+        self.twin, self.similarity = np.full(len(documents), -1), np.zeros(len(documents))
+        self.edges, self.tally = 0, np.zeros(2, np.int64)
+        self._kept = Kept()
+
+    def decide(
+        self,
+        first: int,
+        end: int,
+        edges: tuple[Int64s, Int64s, npt.NDArray[np.float64]],
+        dense: tuple[Int64s, Int64s],
+    ) -> None:
+        """Decide a round, given (later, earlier, similarity) of its edges and (document, bucket) of dense ones."""
+        from dedup.kernels.graph import represent
+
+        (later, earlier, known), (owners, buckets) = edges, dense
+        here = round_of(self.documents[first:end], owners - first, buckets, self._crowds.load)
+        runs = Runs(np.zeros(1, np.int64), np.zeros(0, np.uint64))
+        if self._shingles is not None:
+            runs = self._shingles(self.documents[first:end])
+            known = _to_earlier(
+                runs, first, later, earlier, self.twin, self.documents, self.sizes, self._shingles, self._threshold
+            )
+        self._compare_with_kept(first, here, runs)
+        begins = np.searchsorted(later, np.arange(first, end + 1))
+        represent(
+            first, end, begins, earlier, known, *runs, self._threshold, self._references, here.joins, here.buckets,
+            np.full(len(here.names), -1), here.row, tuple(here.sketches), self._crowds.least_equal,
+            self._shingles is not None, self.tally, self.twin, self.similarity,
+        )  # fmt: skip
+        self._kept.add(here, first, self.twin)
+        self.edges += len(later)
+
+    def _compare_with_kept(self, first: int, here: Round, runs: Runs) -> None:
+        """Compare members of dense buckets with those kept in rounds before, as many at a time as fit."""
+        from dedup.kernels.graph import compare_with_kept
+
+        numbers, places = self._kept.met_in(here)
+        met = np.unique(places)
+        offsets, values = runs
+        if not len(here.names):
+            return
+        parts = _rounds((self.sizes[met], ROUND_SHINGLES), (np.ones_like(met), ROUND_MEMBERS))
+        for begin, end in parts or [(0, 0)]:  # none too, so that the kernel is compiled with the others
+            some = met[begin:end]
+            theirs = in_order(self.documents[some], self._crowds.load)
+            if self._shingles is not None:
+                more = self._shingles(self.documents[some])
+                offsets = np.concatenate([runs.offsets, runs.offsets[-1] + more.offsets[1:]])
+                values = np.concatenate([runs.values, more.values])
+            compare_with_kept(
+                first, self._references, here.joins, here.buckets, here.row, joined(here.sketches, theirs),
+                *kept_by_bucket(numbers, places, some, len(here.names)), some, offsets, values, self._threshold,
+                self._crowds.least_equal, self._shingles is not None, self.tally, self.twin, self.similarity,
+            )  # fmt: skip
 
 
 def _to_earlier(
@@ -152,7 +211,7 @@ def _to_earlier(
     found = np.full(len(later), -1.0)
     outside = np.flatnonzero((earlier < first) & (twin[earlier] < 0))
     kept = np.unique(earlier[outside])
-    for begin, end in _rounds(sizes[kept]):
+    for begin, end in _rounds((sizes[kept], ROUND_SHINGLES)):
         some = kept[begin:end]
         here = outside[(earlier[outside] >= some[0]) & (earlier[outside] <= some[-1])]
         theirs = shingles(documents[some])

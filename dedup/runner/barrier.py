@@ -216,6 +216,7 @@ def _near(
     ]
     decided = run("verify", decide)
     edge_count = sum(one["edges"] for one in decided)
+    note["compared"] += sum(one["compared"] for one in decided)
     note |= {"edges": edge_count, "documents_with_edges": counts["documents"], "step": step.number}
     pairs = np.concatenate([np.zeros((0, 2), np.int64), *_loaded(decide, "dropped.npy")])
     similarity = np.concatenate([np.zeros(0), *_loaded(decide, "similarity.npy")])

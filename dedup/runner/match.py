@@ -27,8 +27,10 @@ from dedup.io.files import save_array
 from dedup.near import edges as bucket_edges
 from dedup.near import match
 from dedup.near import signature as signing
+from dedup.near.crowds import Crowds
 from dedup.plan import NearFiles, bands_of
 from dedup.recipe import Step
+from dedup.runner import crowds
 from dedup.runner.scanned import Scan, Standing, rows_table
 from dedup.runner.task import Progress
 
@@ -86,7 +88,7 @@ def find_edges(
     bits: int,
     references: int,
 ) -> dict[str, Any]:
-    """Edges among the documents of one partition of band keys."""
+    """Edges among the documents of one partition of band keys, and its crowds."""
     settings, bands = bands_of(step)
     dropped = np.load(on_disk(gone), mmap_mode="r")
     rows = [np.zeros(0, np.uint64)]
@@ -98,6 +100,7 @@ def find_edges(
     tally = bucket_edges.Tally()
     numbered = np.concatenate(rows)
     rows.clear()
+    dense: list[bucket_edges.Crowd] = []
     with _EdgeFiles(folder, with_similarity=step.settings["verify"] != "exact") as written:
         for edges in bucket_edges.stream_edges(
             numbered,
@@ -106,8 +109,10 @@ def find_edges(
             step.settings["threshold"],
             tally,
             references,
+            dense,
         ):
             written.add(edges)
+    crowds.save(folder, dense)
     progress(0, 0)
     return asdict(tally) | {"edges": written.count}
 
@@ -171,7 +176,7 @@ def join_components(
     files: NearFiles,
     group_shingles: int = 2 << 20,
 ) -> dict[str, Any]:
-    """The group of components that each document belongs to, and all edges by group; 20 bytes a document.
+    """The group of components that each document belongs to, and all edges and crowds by group; 20 bytes a document.
 
     groups.npy uint32[documents], NO_GROUP for those without an edge; pairs.bin, similarity.bin in segments sorted by
     group; index.npy int64[n, 3], sorted: group, begin, end (in edges)
@@ -194,6 +199,7 @@ def join_components(
             done += len(own)
     found = np.concatenate(index)
     save_array(folder / "index.npy", found[np.lexsort((found[:, 1], found[:, 0]))])
+    crowds.join(folder, edges, groups)
     progress(0, 0)
     return {"groups": count, "documents": int(np.count_nonzero(groups != NO_GROUP))}
 
@@ -213,6 +219,9 @@ def _grouped(edges: list[str], counts: list[str], bases: list[int], most: int) -
     for part in itertools.chain.from_iterable(_read_edges(e) for e in edges):
         union_edges(parent, part.pairs)
         is_met[part.pairs.ravel()] = True
+    for members in itertools.chain.from_iterable(crowds.read(e) for e in edges):
+        union_edges(parent, np.stack([np.full(len(members), members[0]), members], axis=1))
+        is_met[members] = True
     flatten(parent)
     sizes = np.zeros(bases[-1], np.int64)  # shingles of a component, at its first document
     for path, base, until in zip(counts, bases, bases[1:], strict=False):
@@ -351,9 +360,16 @@ def represent(
     standing: Standing,
 ) -> dict[str, Any]:
     """Decide one group of components: dropped.npy int64[m, 2] of (document, kept twin), similarity.npy."""
-    documents = np.zeros(0, np.int64)
-    for part in _edges_of(joined, group):
-        documents = np.union1d(documents, part.pairs.ravel().astype(np.int64))
+    settings, bands = bands_of(step)
+    pairs = (part.pairs for part in _edges_of(joined, group))
+    documents = crowds.distinct(itertools.chain(pairs, crowds.of_group(joined, group)), EDGE_BLOCK)
+    paths = [os.path.join(scan, f"sketches-{files.sketches}.bin") for scan in scans]
+    dense = Crowds(
+        crowds.of_group(joined, group),
+        lambda some: signing.read_sketches(paths, np.array(bases), some, settings),
+        bands.least_equal,
+        standing.references,
+    )
     found = match.decide(
         documents,
         [*standing.ranks(documents), *_ranks(documents, scans, bases, barrier, step.settings["keep"])],
@@ -362,11 +378,12 @@ def represent(
         _Fetched(fetched, group, documents) if step.settings["verify"] == "exact" else None,
         threshold=step.settings["threshold"],
         scratch=folder,
+        crowds=dense,
     )
     save_array(folder / "dropped.npy", np.stack([found.documents, found.twins], axis=1))
     save_array(folder / "similarity.npy", found.similarity)
     progress(len(documents), 0)
-    return {"dropped": len(found.documents), "edges": found.edges}
+    return {"dropped": len(found.documents), "edges": found.edges, "compared": found.compared}
 
 
 def _edges_of(joined: str, group: int) -> Iterator[bucket_edges.Edges]:

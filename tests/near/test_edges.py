@@ -16,6 +16,7 @@ import dedup
 from benchmarks import families
 from dedup.kernels import planes
 from dedup.near import edges, match
+from dedup.near import planes as planes_of_sketches
 from dedup.near import signature as signing
 from dedup.near.params import Bands, Sketch, bands_for
 from tests import naive
@@ -232,19 +233,43 @@ def test_a_bucket_over_the_cap_is_compared_with_leaders_and_what_is_left_out_is_
     assert tally == edges.Tally(compared=40 * 39 // 2)
 
 
-def test_a_large_bucket_in_which_nearly_all_are_alike_is_compared_with_leaders():
-    sketches = sketched(list(families.family_texts(60, 0.9)))
-    bands = Bands(1, 1, 200)
+def crowded(sketches: signing.Sketches, tally: edges.Tally, references: int = 0, **constants: int) -> tuple[Any, Any]:
+    """Edges and crowds of a bucket of all documents."""
     sketches.signatures[:, 0] = 7
-    tally = edges.Tally()
-    found = edges_of(sketches, bands, 0.8, tally, SLICED_FROM=2, DENSE_FROM=59, DENSE_EDGES=20)
-    assert sorted(found) == [(0, j) for j in range(1, 60)]
-    assert tally == edges.Tally(compared=59, skipped=60 * 59 // 2 - 59, capped_buckets=1)
-    assert len(edges_of(sketches, bands, 0.8, SLICED_FROM=2, DENSE_FROM=60, DENSE_EDGES=20)) == 60 * 59 // 2
-    assert len(edges_of(sketches, bands, 0.8, SLICED_FROM=2, DENSE_FROM=59, DENSE_EDGES=30)) == 60 * 59 // 2
-    # More than are held until their number is known: they are found again.
-    held = {**IN_SLABS, "DENSE_FROM": 59, "DENSE_EDGES": 30}
-    assert len(edges_of(sketches, bands, 0.8, **held)) == 60 * 59 // 2 > held["EDGE_BUFFER"]
+    rows = match.with_documents(match.band_rows(sketches, 0, Bands(1, 1, 200)), 0)
+    crowds: list[edges.Crowd] = []
+    with (
+        mock.patch.multiple(edges, **{"SLICED_FROM": 2} | constants),
+        mock.patch.multiple(planes_of_sketches, CROWD_FROM=25, LONERS=2),
+    ):
+        found = edges.find_edges(
+            rows, lambda some: rows_of(sketches, some), Bands(1, 1, 200), 0.8, tally, references, crowds
+        )
+    return sorted(map(tuple, found.pairs.tolist())), [crowd.tolist() for crowd in crowds]
+
+
+def test_members_of_a_bucket_that_are_like_very_many_others_are_a_crowd_without_edges():
+    alike = list(families.family_texts(60, 0.9))
+    sketches = sketched(alike)
+    assert crowded(sketches, tally := edges.Tally()) == ([], [list(range(60))])
+    assert tally == edges.Tally()
+    assert crowded(sketches, tally, BUCKET_CAP=10) == ([], [list(range(60))])  # however large
+    assert tally == edges.Tally()
+    assert crowded(sketched(alike[:25]), edges.Tally())[1] == []
+    # So few others go with it; more are compared with all, and have the edges that they have.
+    loners = [text for seed in range(3) for text in families.family_texts(2, 0.9, seed=10 + seed)]
+    assert crowded(sketched([*alike, *loners[:2]]), edges.Tally()) == ([], [list(range(62))])
+    found = crowded(sketched([*loners, *alike]), tally := edges.Tally())
+    assert found == ([(0, 1), (2, 3), (4, 5)], [list(range(6, 66))])
+    assert tally == edges.Tally(compared=66 * 65 // 2 - 60 * 59 // 2)
+
+
+def test_references_of_a_crowd_are_like_those_only_that_they_are_compared_with():
+    sketches = sketched(list(families.family_texts(60, 0.9)))
+    assert crowded(sketches, edges.Tally(), 20)[1] == [list(range(60))]
+    found, crowds = crowded(sketches, edges.Tally(), 40)  # 20 others for each reference, 59 for each of the rest
+    assert crowds == []  # and of these there are too few
+    assert len(found) == 60 * 59 // 2 - 40 * 39 // 2
 
 
 def test_members_unlike_all_leaders_are_met_by_no_more_than_some():
