@@ -92,7 +92,9 @@ def test_without_verification_the_similarity_of_edges_is_taken(held):
     assert (found.documents.tolist(), found.twins.tolist(), found.similarity.tolist()) == ([2], [1], [0.9])
 
 
-SMALL_TASKS = Budget(room=1 << 20, batch_bytes=1 << 12, exact_rows=16, band_rows=256, group_shingles=300)
+SMALL_TASKS = Budget(
+    room=1 << 20, batch_bytes=1 << 12, exact_rows=16, band_rows=256, group_shingles=300, old_documents=100
+)
 
 
 @pytest.mark.parametrize("keep", ["first", "last", "longest"])
