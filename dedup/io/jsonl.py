@@ -8,6 +8,7 @@ unpacks to terabytes is met one block at a time.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -81,8 +82,21 @@ class Parsed(NamedTuple):
 # ---- lines
 
 
+class LongLine(Exception):
+    """A line of a JSON object has more bytes than its reader may hold: the one at `row`, of `size` bytes."""
+
+    def __init__(self, row: int, size: int) -> None:
+        super().__init__(row, size)
+        self.row, self.size = row, size
+
+
 def read_lines(
-    path: str | Path, codec: Codec, block_bytes: int = BLOCK_BYTES, begin: int = 0, end: int | None = None
+    path: str | Path,
+    codec: Codec,
+    block_bytes: int = BLOCK_BYTES,
+    begin: int = 0,
+    end: int | None = None,
+    longest: int | None = None,
 ) -> Iterator[Lines | Tail]:
     """Whole lines in blocks, and a Tail if the shard breaks off. A byte-order mark is left out.
 
@@ -92,6 +106,7 @@ def read_lines(
 
     begin, end   of a plain file, only the lines after the first newline at or beyond byte `begin`, up to those that
                  come so after `end`; rows count from 0 there. Of zstd, where frames begin: offsets count from `begin`
+    longest      bytes of an object that may be held; LongLine for one of more, once it is known how long it is
     """
     # A line longer than the longest ends the piece that it begins in, and what lies behind it is not read.
     if codec == "none":
@@ -111,23 +126,47 @@ def read_lines(
             break
         cut = block.rfind(b"\n") + 1
         held = sum(map(len, pending)) + (block.find(b"\n") + 1 if cut else len(block))
+        if (
+            longest is not None
+            and held > longest
+            and _too_long(head := _head((*pending, block)), MAX_LINE_BYTES) is None
+        ):
+            pending.clear()
+            held += 0 if cut else _bytes_to_newline(decoded, MAX_LINE_BYTES - held)
+            if held <= MAX_LINE_BYTES:
+                raise LongLine(row, held)
+            yield Tail(row, offset, _too_long(head, held) or "", head)
+            return
         if held > MAX_STRANGE_BYTES and (too_long := _too_long(_head((*pending, block)), held)):
             yield Tail(row, offset, too_long, _head((*pending, block)))
             return
         if not cut:
             pending.append(block)
             continue
-        lines = _lines(row, offset, b"".join((*pending, memoryview(block)[:cut])))
+        lines = [_lines(row, offset, b"".join((*pending, memoryview(block)[:cut])))]
         pending = [block[cut:]]
-        row += len(lines.bounds) - 1
-        offset = lines.offset + len(lines.data)
-        yield lines
+        row += len(lines[0].bounds) - 1
+        offset = lines[0].offset + len(lines[0].data)
+        yield lines.pop()  # not held here: one line may be most of the memory
     last = _lines(row, offset, b"".join(pending))
+    pending.clear()
     if last.data and (reason is None or _is_object(last.data)):
         yield last
         last = _lines(row + 1, last.offset + len(last.data), b"")
     if reason is not None:
         yield Tail(last.first_row, last.offset, reason, last.data[:MAX_RAW_BYTES])
+
+
+def _bytes_to_newline(decoded: Iterator[bytes], most: int) -> int:
+    """How many bytes there are up to the next newline, or to the end; no more are looked at once it is over `most`."""
+    size = 0
+    with contextlib.suppress(BrokenShard):
+        for block in decoded:
+            found = block.find(b"\n") + 1
+            size += found or len(block)
+            if found or size > most:
+                break
+    return size
 
 
 def _head(pieces: Sequence[bytes]) -> bytes:

@@ -68,18 +68,24 @@ class Chunk(NamedTuple):
 
 
 def read(
-    piece: Piece, source: Source, batch_bytes: int, limit: int | None = None, broken: parquet.BrokenGroup | None = None
+    piece: Piece,
+    source: Source,
+    batch_bytes: int,
+    limit: int | None = None,
+    broken: parquet.BrokenGroup | None = None,
+    longest: int | None = None,
 ) -> Iterator[Chunk]:
     """The documents of a piece, about batch_bytes of text at once; the first `limit` of them.
 
     A Parquet row group that cannot be decoded raises BrokenGroup, maybe after some of its rows were given: read again
-    with it as `broken`, which ends the shard before that group, whatever the batches.
+    with it as `broken`, which ends the shard before that group, whatever the batches. A line of more than `longest`
+    bytes raises jsonl.LongLine before it is held.
     """
     if limit is None:
-        yield from _read(piece, source, batch_bytes, broken)
+        yield from _read(piece, source, batch_bytes, broken, longest)
         return
     left = limit
-    for chunk in _read(piece, source, batch_bytes, broken):
+    for chunk in _read(piece, source, batch_bytes, broken, longest):
         if chunk.batch.num_rows >= left:
             batch = chunk.batch.slice(0, left)
             last = batch[ROW][-1].as_py() if left else -1
@@ -89,11 +95,13 @@ def read(
         left -= chunk.batch.num_rows
 
 
-def _read(piece: Piece, source: Source, batch_bytes: int, broken: parquet.BrokenGroup | None) -> Iterator[Chunk]:
+def _read(
+    piece: Piece, source: Source, batch_bytes: int, broken: parquet.BrokenGroup | None, longest: int | None
+) -> Iterator[Chunk]:
     if piece.shard.format == "parquet":
         yield from _read_parquet(piece, source, batch_bytes, broken)
     elif piece.shard.format == "jsonl":
-        yield from _read_jsonl(piece, source, batch_bytes)
+        yield from _read_jsonl(piece, source, batch_bytes, longest)
     else:
         yield _shard_fault(source, piece.shard.fault)
 
@@ -173,43 +181,52 @@ def _as_type(batch: pa.RecordBatch, path: str, kind: pa.DataType) -> pa.Array:
     return pa.nulls(batch.num_rows, kind)
 
 
-def _read_jsonl(piece: Piece, source: Source, batch_bytes: int) -> Iterator[Chunk]:
+def _read_jsonl(piece: Piece, source: Source, batch_bytes: int, longest: int | None) -> Iterator[Chunk]:
     held: list[Chunk] = []
     size = 0
-    for chunk in _jsonl_chunks(piece, source, min(batch_bytes, decode.BLOCK_BYTES)):
+    for chunk in _jsonl_chunks(piece, source, min(batch_bytes, decode.BLOCK_BYTES), longest):
         held.append(chunk)
         size += chunk.decoded_bytes
+        del chunk  # nothing here holds what was given away: one document may be most of the memory
         if size >= batch_bytes:
             yield _joined(held)
-            held, size = [], 0
+            size = 0
     if held:
         yield _joined(held)
 
 
 def _joined(chunks: list[Chunk]) -> Chunk:
+    """Some chunks as one; takes them out of the list."""
     if len(chunks) == 1:
-        return chunks[0]
+        return chunks.pop()
     batches, rejected, decoded_bytes, rows = zip(*chunks, strict=True)
+    chunks.clear()
     return Chunk(pa.concat_batches(batches), [r for some in rejected for r in some], sum(decoded_bytes), sum(rows))
 
 
-def read_lines(piece: Piece, block_bytes: int = decode.BLOCK_BYTES) -> Iterator[jsonl.Lines | jsonl.Tail]:
+def read_lines(
+    piece: Piece, block_bytes: int = decode.BLOCK_BYTES, longest: int | None = None
+) -> Iterator[jsonl.Lines | jsonl.Tail]:
     """The lines of a piece of a JSONL shard."""
-    return jsonl.read_lines(piece.shard.path, piece.shard.codec, block_bytes, piece.begin, piece.end)
+    return jsonl.read_lines(piece.shard.path, piece.shard.codec, block_bytes, piece.begin, piece.end, longest)
 
 
-def _jsonl_chunks(piece: Piece, source: Source, block_bytes: int) -> Iterator[Chunk]:
-    more = source.further()
-    for lines in read_lines(piece, block_bytes):
-        if isinstance(lines, jsonl.Tail):
-            yield _shard_fault(source, lines.reason, lines.row, lines.offset, lines.raw)
-            continue
-        parsed = jsonl.parse(lines, text=source.text, id=source.id, columns=more)
-        arrays = [pa.array(parsed.rows), *(parsed.columns[name] for name in source.schema().names[1:])]
-        batch = pa.RecordBatch.from_arrays(arrays, schema=source.schema())
-        rejected = [Rejected(r.row, r.offset, r.reason, r.raw, False) for r in parsed.rejects]
-        mark = lines.offset if piece.begin == lines.first_row == 0 else 0  # a byte-order mark
-        yield Chunk(batch, rejected, mark + len(lines.data), len(lines.bounds) - 1)
+def _jsonl_chunks(piece: Piece, source: Source, block_bytes: int, longest: int | None) -> Iterator[Chunk]:
+    for lines in read_lines(piece, block_bytes, longest):
+        some = [_jsonl_chunk(lines, piece, source)]
+        del lines
+        yield some.pop()
+
+
+def _jsonl_chunk(lines: jsonl.Lines | jsonl.Tail, piece: Piece, source: Source) -> Chunk:
+    if isinstance(lines, jsonl.Tail):
+        return _shard_fault(source, lines.reason, lines.row, lines.offset, lines.raw)
+    parsed = jsonl.parse(lines, text=source.text, id=source.id, columns=source.further())
+    arrays = [pa.array(parsed.rows), *(parsed.columns[name] for name in source.schema().names[1:])]
+    batch = pa.RecordBatch.from_arrays(arrays, schema=source.schema())
+    rejected = [Rejected(r.row, r.offset, r.reason, r.raw, False) for r in parsed.rejects]
+    mark = lines.offset if piece.begin == lines.first_row == 0 else 0  # a byte-order mark
+    return Chunk(batch, rejected, mark + len(lines.data), len(lines.bounds) - 1)
 
 
 def read_texts(

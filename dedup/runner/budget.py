@@ -26,6 +26,7 @@ LEAST_ROOM = 96 * MIB  # of a task with the smallest batches and partitions
 STAGES = 80 * MIB  # of a task with stages: tables of languages and characters, columns on the way
 BATCHES = 8  # copies of a batch, with what stages make of it, that a task holds
 GROUP_COPIES = 2.7  # of a row group that is written: as read, its kept rows, its encoded pages
+DOCUMENT_COPIES = 8  # of one that is larger than a batch: as read, parsed, on its way through stages, written
 DOCUMENT = 40  # bytes that the driver holds
 LOOKED_AT = 16  # shards
 HEAD_BYTES = 1 << 18  # of each JSONL shard

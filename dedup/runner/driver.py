@@ -388,15 +388,17 @@ class _Run:
             if number and not one.stages and not one.barriers:
                 break  # nothing follows the last barrier: its scan is the last
             here = self.work / f"pass-{number}"
+            sizes = self._budget(self.corpus.documents)
             done = scan.Work(
                 one.stages,
                 one.barriers,
                 plan.source,
                 plan.measures,
-                self._budget(self.corpus.documents).batch_bytes,
+                sizes.batch_bytes,
                 recipe.measure_all,
                 self.limit,
                 recipe.folder,
+                room=sizes.room,
             )
             key = key_of(
                 key,

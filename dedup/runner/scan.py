@@ -22,17 +22,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dedup import buffers, drop, exact
-from dedup.io import parquet, read
+from dedup import buffers, drop, exact, memory
+from dedup.errors import UserError
+from dedup.io import jsonl, parquet, read
 from dedup.io.copies import on_disk
 from dedup.io.exchange import ExchangeWriter
 from dedup.io.files import save_array
-from dedup.io.units import Unit
+from dedup.io.units import Piece, Unit
 from dedup.near import match
 from dedup.near import signature as signing
 from dedup.near.params import Bands, Sketch
 from dedup.plan import bands_of, near_files
 from dedup.recipe import Step
+from dedup.runner.budget import DOCUMENT_COPIES
 from dedup.runner.scanned import Changes, open_table
 from dedup.runner.steps import Done, Steps
 from dedup.runner.task import Progress
@@ -76,6 +78,7 @@ class Work:
     limit: int | None
     folder: str  # of the recipe
     is_reference: bool = False
+    room: int | None = None  # bytes of a task; what a document takes may not be more
 
 
 def scan_unit(folder: Path, progress: Progress, *, unit: Unit, work: Work, earlier: Earlier | None) -> dict[str, Any]:
@@ -143,7 +146,7 @@ def _batches(
     size = 0
     for n, piece in enumerate(unit.pieces):
         piece.shard.check_unchanged()
-        for chunk in read.read(piece, work.source, work.batch_bytes, work.limit, broken.get(n)):
+        for chunk in _read(piece, work, broken.get(n)):
             sinks.reject(n, chunk.rejected)
             reasons.update(r.reason for r in chunk.rejected)
             _count(chunk, n, counts)
@@ -155,6 +158,20 @@ def _batches(
         piece.shard.check_unchanged()
     if held:
         yield pa.concat_batches(held), size
+
+
+def _read(piece: Piece, work: Work, broken: parquet.BrokenGroup | None) -> Iterator[read.Chunk]:
+    """The documents of a piece; UserError for one that takes more memory than a task has."""
+    longest = None if work.room is None else work.room // DOCUMENT_COPIES
+    try:
+        yield from read.read(piece, work.source, work.batch_bytes, work.limit, broken, longest)
+    except jsonl.LongLine as line:
+        where = f", line {line.row + 1:,}" if piece.begin == 0 else ""
+        raise UserError(
+            f"{piece.shard.path}{where}: a document of {memory.text(line.size)} takes about "
+            f"{memory.text(line.size * DOCUMENT_COPIES)}, and memory leaves {memory.text(work.room or 0)} to a task; "
+            "run again with more memory or fewer workers"
+        ) from None
 
 
 def _count(chunk: read.Chunk, n: int, counts: dict[str, Any]) -> None:

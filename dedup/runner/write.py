@@ -436,12 +436,13 @@ def _write_jsonl(
     for lines in read.read_lines(stretch.piece):
         if isinstance(lines, jsonl.Tail):
             continue
-        n = len(lines.bounds) - 1
-        first, last = (int(x) for x in np.searchsorted(stretch.rows, [lines.first_row, lines.first_row + n]))
+        n, next_row, size = len(lines.bounds) - 1, lines.first_row + len(lines.bounds) - 1, len(lines.data)
+        first, last = (int(x) for x in np.searchsorted(stretch.rows, [lines.first_row, next_row]))
         places = stretch.rows[first:last] - lines.first_row
         kept = stretch.kept[first:last]
         changed, texts = stretch.changed(first, last)
-        new = dict(zip(places[changed].tolist(), texts.to_pylist(), strict=True))
+        stays = kept[changed]
+        new = dict(zip(places[changed[stays]].tolist(), texts.filter(pa.array(stays)).to_pylist(), strict=True))
         if how.annotations.columns and kept.any():
             added = stretch.annotations(np.flatnonzero(kept) + first)
             _write_annotated(writer, lines, places[kept], new, how.source, added, stretch)
@@ -452,10 +453,12 @@ def _write_jsonl(
             gone = np.flatnonzero(~kept) + first
             wanted = np.zeros(n, np.bool_)
             wanted[places[~kept]] = True
-            parsed = jsonl.parse(lines, text=how.source.text, id=None, columns={}, keep=wanted)
-            yield gone, buffers.with_replaced(parsed.columns["text"], *stretch.split.changes.at(gone + stretch.first))
-        progress(last - first, len(lines.data))
-        if last_row is not None and lines.first_row + n > last_row:
+            texts = jsonl.parse(lines, text=how.source.text, id=None, columns={}, keep=wanted).columns["text"]
+            del lines, new  # one document may be most of the memory
+            texts = buffers.with_replaced(texts, *stretch.split.changes.at(gone + stretch.first))
+            yield gone, texts
+        progress(last - first, size)
+        if last_row is not None and next_row > last_row:
             break
 
 

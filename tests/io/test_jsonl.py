@@ -750,3 +750,18 @@ def test_real_lines_with_their_own_text_put_back_mean_the_same():
             if text is not None:
                 changed = jsonl.replace_text(line, "text", text)
                 assert json.loads(changed) == {**json.loads(line), "text": text}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("block_bytes", [16, 100])
+def test_an_object_of_more_bytes_than_may_be_held_is_told_with_its_length(codec, block_bytes, shard, monkeypatch):
+    data = b'{"a": 1}\n{"text": "' + b"x" * 300 + b'"}\n{}\n'
+    path = shard(b"".join(encode(data[at : at + 16], codec) for at in range(0, len(data), 16)))
+    with pytest.raises(jsonl.LongLine) as caught:
+        list(jsonl.read_lines(path, codec, block_bytes, longest=200))
+    assert (caught.value.row, caught.value.size) == (1, 313)
+    for name in ("MAX_LINE_BYTES", "MAX_STRANGE_BYTES"):
+        monkeypatch.setattr(jsonl, name, 250)  # the shard breaks off there, whatever may be held
+    tails = [list(jsonl.read_lines(path, codec, block_bytes, longest=longest))[-1] for longest in (200, None)]
+    assert tails[0]._replace(raw=b"") == tails[1]._replace(raw=b"")
+    assert tails[0].row == 1

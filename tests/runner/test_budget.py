@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,22 @@ def test_a_run_that_cannot_fit_is_refused_before_anything_is_written(tmp_path: P
     with pytest.raises(UserError, match=r"^memory is 100M; about 1 documents need at least \d+M with one worker, \d+M"):
         dedup.run(NEAR, source, tmp_path / "out", memory="100M")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("pack", [bytes, lambda data: zstandard.ZstdCompressor().compress(data)], ids=["plain", "zstd"])
+def test_a_document_that_no_task_has_memory_for_is_named_and_with_more_the_same_command_goes_on(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    lines = [json.dumps({"id": name, "text": f"{name} " * (12 << 20 if name == "b" else 10)}) for name in "abc"]
+    (tmp_path / "in").write_bytes(pack("\n".join(lines).encode()))
+    run = (NEAR | {"step": [{"dedup": "exact"}]}, tmp_path / "in", tmp_path / "out")
+    with pytest.raises(UserError) as error:
+        dedup.run(*run, memory="310M", executor="serial")
+    assert str(error.value) == (
+        f"{tmp_path / 'in'}, line 2: a document of 25M takes about 193M, and memory leaves 100M to a task; "
+        "run again with more memory or fewer workers"
+    )
+    assert dedup.run(*run, memory="420M", executor="serial").summary["documents_kept"] == 3
 
 
 def test_a_run_without_room_on_its_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
