@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from dedup.io import place, store
@@ -28,6 +28,7 @@ FREE_SHARE = 10  # one part in so many of the disk stays free of copies
 IN_USE_SECONDS = 60  # a copy that was asked for so recently is not removed to make room
 FETCHES = 8  # at once
 RANGE_BYTES = 4 << 20  # of an object asked for at once; a fetch holds one range
+WAITING = 64  # files of the driver to be sent
 _LOCKS = 64  # two objects that share one wait for each other, now and then
 _IN_USE = ".in-use"
 
@@ -144,7 +145,7 @@ def on_disk(folder: str | Path, *names: str) -> Path:
     path = os.path.join(folder, *names)
     if not place.is_url(path):
         return Path(path)
-    copy = _folder() / "copies" / f"{hashlib.sha256(path.encode()).hexdigest()[:24]}-{path.rpartition('/')[2][-60:]}"
+    copy = _copy_of(path)
     if not _is_fresh(copy) and copy.name not in _absent:
         _fetch(path, copy)
     return copy
@@ -152,10 +153,52 @@ def on_disk(folder: str | Path, *names: str) -> Path:
 
 def fetch(paths: Iterable[str]) -> None:
     """Have copies of several files here, some at once: one after the other they cost a round trip each."""
-    urls = [path for path in paths if place.is_url(path)]
+    urls = [path for path in paths if place.is_url(path) and not _copy_of(path).exists()]
     if len(urls) > 1:
         with ThreadPoolExecutor(FETCHES) as pool:
             list(pool.map(on_disk, urls))
+
+
+class Outbox:
+    """Files that the driver writes for tasks to read; a context manager, at the end of which all are in their places.
+
+    On disk a file is written where it belongs. To a store they go some at once, while the next are written, and what
+    goes there is a copy that is here already.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._sent: list[Future[None]] = []
+
+    def __enter__(self) -> Outbox:
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=failed is not None)
+        if failed is None:
+            for one in self._sent:
+                one.result()
+
+    @contextlib.contextmanager
+    def writing(self, path: place.Place) -> Iterator[Path]:
+        """Where to write a file on this machine; it is sent at the end of the block."""
+        if isinstance(path, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield path
+            return
+        copy = _copy_of(str(path))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        yield copy
+        self._pool = self._pool or ThreadPoolExecutor(FETCHES)
+        self._sent.append(self._pool.submit(path.store.upload, copy, str(path)))
+        if len(self._sent) > WAITING:
+            self._sent.pop(0).result()
+
+
+def _copy_of(url: str) -> Path:
+    name = f"{hashlib.sha256(url.encode()).hexdigest()[:24]}-{url.rpartition('/')[2][-60:]}"
+    return _folder() / "copies" / name
 
 
 def _is_fresh(copy: Path) -> bool:

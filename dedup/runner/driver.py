@@ -457,10 +457,13 @@ class _Run:
     def _earlier(self, here: Place, left: scanned.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:
         gone = np.sort(np.concatenate([np.zeros(0, np.int64), *(d.documents for d in drops)]))
         given: list[scan.Earlier | None] = []
-        for one, base, until in left.spans():
-            low, high = np.searchsorted(gone, [base, until])
-            path = files.put_array(here / f"gone-{one.unit.number:05}.npy", gone[low:high] - base)
-            given.append(scan.Earlier(one.folder, path))
+        with copies.Outbox() as outbox:
+            for one, base, until in left.spans():
+                low, high = np.searchsorted(gone, [base, until])
+                path = here / f"gone-{one.unit.number:05}.npy"
+                with outbox.writing(path) as local:
+                    files.save_array(local, gone[low:high] - base)
+                given.append(scan.Earlier(one.folder, str(path)))
         return given
 
     def _check_drop_limit(self, left: scanned.Scanned) -> None:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from dedup import drop
 from dedup.io import copies, parquet
-from dedup.io.files import replacing
+from dedup.io.files import naming, replacing
 from dedup.io.place import Place, at, is_url, parquet_source
 from dedup.io.shards import Shard
 from dedup.plan import Plan
@@ -114,7 +114,11 @@ def write_duplicates(
     here.mkdir(parents=True, exist_ok=True)
     named = _name_twins(here, every, references, scanned)
     paths: list[str] = []
-    with replacing(output / "duplicates.parquet") as temporary, contextlib.ExitStack() as stack:
+    with (
+        replacing(output / "duplicates.parquet") as temporary,
+        copies.Outbox() as outbox,
+        contextlib.ExitStack() as stack,
+    ):
         twin_files = [stack.enter_context(pa.ipc.open_file(stack.enter_context(pa.OSFile(name)))) for name in named]
         writer = parquet.RowWriter(temporary, DUPLICATES)
         for unit, (scan, base, until) in enumerate(scanned.spans()):
@@ -122,7 +126,7 @@ def write_duplicates(
             twins = pa.Table.from_batches([file.get_batch(unit) for file in twin_files], TWINS).sort_by("place")
             table = _local_table(scan, every.between(low, high), base, twins)
             path = folder / f"{scan.unit.number:05}.arrow"
-            with replacing(path, sync=False) as local, pa.ipc.new_file(str(local), LOCAL) as file:
+            with outbox.writing(path) as local, naming(local), pa.ipc.new_file(str(local), LOCAL) as file:
                 file.write_table(table)
             writer.add(table.select(DUPLICATES.names))
             paths.append(str(path))

@@ -28,6 +28,9 @@ from dedup import cli, sample
 from dedup.errors import RunError, UserError
 from dedup.io import copies, lease, place, shards, store
 from dedup.io.ranged import Reader
+from dedup.recipe import load
+from dedup.runner import ray as executors
+from dedup.runner.driver import environment_key
 from dedup.runner.task import Task, forget, look_up, run_task
 from tests.bucket import Bucket
 from tests.runs import EVERYTHING, NEAR, files, tree_bytes, write_jsonl, write_parquet
@@ -353,7 +356,7 @@ def test_a_store_that_fails_while_a_run_works_there_is_named_and_the_same_comman
     store._s3.cache_clear()
     dedup.run(NEAR, str(corpus), tmp_path / "disk", **SERIAL)
     faults = [("PUT", "scan-00001/sketches"), ("PUT", "scan-00002/done.json"), ("GET", "bands-0.bin"),
-              ("PUT", "joined/groups"), ("GET", "duplicates/00001"), ("POST", "delete")]  # fmt: skip
+              ("PUT", "joined/groups"), ("PUT", "duplicates/00001"), ("POST", "delete")]  # fmt: skip
     for method, match in faults:
         s3.control(times=1_000, status=503, code="SlowDown", method=method, match=match)
         with pytest.raises(
@@ -739,6 +742,67 @@ def test_an_object_is_fetched_once_by_all_that_want_it_at_once(
     assert s3.counts()["GET"] <= 2 + 2 + 3  # two ranges each; of what is not there no lock is held
     copies.end("attempt")
     assert not found[0].exists()
+
+
+def test_what_the_driver_sends_is_all_there_in_the_end_or_its_fault_is_told(
+    s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(copies, "WAITING", 2)
+    store._s3.cache_clear()
+    copies.begin("attempt")
+
+    def send(folder: place.Place) -> None:
+        with copies.Outbox() as outbox:
+            for n in range(9):
+                with outbox.writing(folder / f"{n}.txt") as path:
+                    path.write_text(str(n))
+
+    send(tmp_path / "here")
+    send(place.at(f"{s3.url}/there"))
+    names = [f"{n}.txt" for n in range(9)]
+    assert files(tmp_path / "here") == names
+    assert [s3.read(f"there/{name}").decode() for name in names] == list("012345678")
+    s3.counts()
+    assert copies.on_disk(f"{s3.url}/there", "7.txt").read_text() == "7"
+    assert s3.counts() == {}  # it is here already
+    for number in (1, 8):
+        s3.control(times=1, status=503, code="SlowDown", method="PUT", match=f"again/{number}.txt")
+        with pytest.raises(RunError, match=f"again/{number}.txt: the store fails"):
+            send(place.at(f"{s3.url}/again"))
+    copies.end("attempt")
+
+
+def test_a_node_that_does_not_see_the_work_on_a_store_is_named(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load(EXACT, input="in", output="out")
+    marker = f"{s3.url}/work/.tmp-run"
+    found = [executors.make_ready(recipe, [marker], environment_key(recipe), "run", os.getcwd())]
+    store.of(s3.url).write(b"", marker)
+    found.append(executors.make_ready(recipe, [marker], environment_key(recipe), "run", os.getcwd()))
+    s3.control(times=9, status=403, code="AccessDenied", match="work/")
+    found.append(executors.make_ready(recipe, [marker], environment_key(recipe), "run", os.getcwd()))
+    assert [how for how, _ in found] == ["error", "done", "error"]
+    node = os.uname().nodename
+    assert str(found[0][1]) == (
+        f"{node} does not see {s3.url}/work; recipe, input, output and work have to lie on a store or in folders that "
+        "every node sees under the same path"
+    )
+    assert str(found[2][1]).startswith(f"{node}: {marker}: access denied (")
+
+
+def test_a_task_sees_on_a_store_that_the_run_has_ended(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "LOOK_SECONDS", 0)
+    watch = executors._Watch(f"{s3.url}/work/stop")
+    watch.check()
+    store.of(s3.url).write(b"", f"{s3.url}/work/stop")
+    with pytest.raises(RunError, match=r"^the run has ended$"):
+        watch.check()
+    monkeypatch.setattr(executors, "LOOK_SECONDS", 100)
+    s3.client.delete_object(Bucket=s3.name, Key="work/stop")
+    s3.counts()
+    for _ in range(9):
+        watch.check()
+    assert s3.counts() == {"HEAD": 1}  # not at every batch
 
 
 def test_copies_that_were_not_used_for_longest_make_room(
