@@ -183,7 +183,7 @@ class _State:
         for begin, end in parts or [(0, 0)]:  # none too, so that the kernel is compiled with the others
             some = met[begin:end]
             theirs = in_order(self.documents[some], self._crowds.load)
-            if self._shingles is not None:
+            if self._shingles is not None and len(some):
                 more = self._shingles(self.documents[some])
                 offsets = np.concatenate([runs.offsets, runs.offsets[-1] + more.offsets[1:]])
                 values = np.concatenate([runs.values, more.values])
