@@ -156,7 +156,7 @@ def _merged(
         parts = [part for keys in every for part in keys.between(low, high)]
         if parts:
             found, documents = (np.concatenate(part) for part in zip(*parts, strict=True))
-            order = np.lexsort((documents, found))
+            order = np.argsort(found, kind="stable")  # documents come ascending, in runs of sorted keys
             yield found[order], documents[order]
 
 

@@ -7,6 +7,7 @@ batches and groups are cut to fit. No size changes a byte of what comes out.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ BATCHES = 8  # copies of a batch, with what stages make of it, that a task holds
 GROUP_COPIES = 2.7  # of a row group that is written: as read, its kept rows, its encoded pages
 DOCUMENT_COPIES = 8  # of one that is larger than a batch: as read, parsed, on its way through stages, written
 DOCUMENT = 40  # bytes that the driver holds
+WORKER_BYTES = 64 << 20  # of input files: starting a worker costs as much CPU as some 40 MB
 LOOKED_AT = 16  # shards
 HEAD_BYTES = 1 << 18  # of each JSONL shard
 
@@ -93,6 +95,12 @@ class Corpus:
     group_bytes: int
     task_bytes: int = LEAST_ROOM
 
+    def with_others(self, other: Corpus) -> Corpus:
+        """Both together."""
+        group_bytes = max(self.group_bytes, other.group_bytes)
+        task_bytes = max(self.task_bytes, other.task_bytes)
+        return Corpus(self.documents + other.documents, self.text_bytes + other.text_bytes, group_bytes, task_bytes)
+
     def least(self, workers: int) -> int:
         """The least memory that so many workers do with."""
         return fixed(workers) + self.documents * DOCUMENT + workers * self.least_room()
@@ -105,6 +113,19 @@ class Corpus:
         """The memory that is used with batches of this size, about."""
         room = max(self.task_bytes + BATCHES * batch_bytes, self.least_room())
         return fixed(workers) + self.documents * DOCUMENT + workers * room
+
+
+def memory_of(recipe: Recipe) -> int:
+    """The bytes that a run may hold: its budget, or a share of what there is."""
+    return recipe.memory or int(memory.given() * memory.SHARE)
+
+
+def workers_of(recipe: Recipe, found: Sequence[Shard], tasks: int) -> int:
+    """As many as asked for; else one a core, each with enough input to be worth its start-up."""
+    if recipe.executor == "serial":
+        return 1
+    worth_it = sum(shard.bytes for shard in found) // WORKER_BYTES
+    return recipe.workers or max(1, min(os.cpu_count() or 1, worth_it, tasks))
 
 
 def has_stages(recipe: Recipe) -> bool:

@@ -35,7 +35,7 @@ from dedup.runner import (
     annotate,
     barrier,
     budget,
-    estimate,
+    disk,
     indexing,
     progress,
     publish,
@@ -52,7 +52,6 @@ from dedup.runner.task import Task, key_of
 from dedup.stages import user_module
 
 WARMING = "_DEDUP_WARMING"
-WORKER_BYTES = 64 << 20  # of input files: starting a worker costs as much CPU as some 40 MB
 
 
 def run(
@@ -98,18 +97,23 @@ def run(
     return run_recipe(loaded, limit=limit, keep_work=keep_work, quiet=quiet)
 
 
-def run_recipe(loaded: Recipe, *, limit: int | None, keep_work: bool, quiet: bool) -> Result:
-    """Run a recipe that is checked."""
+def run_recipe(
+    loaded: Recipe, *, limit: int | None, keep_work: bool, quiet: bool, corpus: budget.Corpus | None = None
+) -> Result:
+    """Run a recipe that is checked.
+
+    corpus   what is known of its shards, so that they are not looked at again
+    """
     working = place.work_folder(loaded.output, loaded.work)
     folder = place.at(loaded.output, scratch=working if isinstance(working, Path) else None)
     found = shards.discover(loaded.input)
     plan = make_plan(loaded, found, shards.discover_against(loaded.against, found))
     _check_inputs_outside(plan, folder, working)
     _check_output(folder, plan.recipe)
-    corpus = budget.look_at(plan.every_shard, limit, with_stages=budget.has_stages(plan.recipe))
-    budget.fitting_workers(corpus, memory_of(plan.recipe), 1)
+    corpus = corpus or budget.look_at(plan.every_shard, limit, with_stages=budget.has_stages(plan.recipe))
+    budget.fitting_workers(corpus, budget.memory_of(plan.recipe), 1)
     if isinstance(working, Path):
-        estimate.check_disk(working, estimate.least_disk(plan, corpus))
+        disk.check(working, disk.least(plan, corpus.documents))
     try:
         with indexing.held(plan), _locked(folder, working) as (lock, check_lock):
             _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
@@ -195,8 +199,10 @@ class _Run:
             self.key = key_of(self.key, self.index.state)
         self.units = units.cut(plan.shards, whole=limit is not None)
         self.against = units.cut(plan.against, len(self.units), whole=limit is not None)
-        self.memory, self.corpus = memory_of(plan.recipe), corpus
-        self.workers = self._fitting(workers_of(plan.recipe, plan.every_shard, len(self.units) + len(self.against)))
+        self.memory, self.corpus = budget.memory_of(plan.recipe), corpus
+        self.workers = self._fitting(
+            budget.workers_of(plan.recipe, plan.every_shard, len(self.units) + len(self.against))
+        )
         self.notes: list[dict[str, Any]] = []
         self.counts: dict[str, list[dict[str, Any]]] = {}  # of every finished task, by part of the run
         self.executor: Executor = Serial()
@@ -554,19 +560,6 @@ def _scan_tasks(
 
 def _bytes(plan: Plan) -> int:
     return sum(shard.bytes for shard in plan.every_shard)
-
-
-def memory_of(recipe: Recipe) -> int:
-    """The bytes that a run may hold: its budget, or a share of what there is."""
-    return recipe.memory or int(memories.given() * memories.SHARE)
-
-
-def workers_of(recipe: Recipe, found: Sequence[shards.Shard], tasks: int) -> int:
-    """As many as asked for; else one a core, each with enough input to be worth its start-up."""
-    if recipe.executor == "serial":
-        return 1
-    worth_it = sum(shard.bytes for shard in found) // WORKER_BYTES
-    return recipe.workers or max(1, min(os.cpu_count() or 1, worth_it, tasks))
 
 
 def _cpu_seconds() -> float:

@@ -1,13 +1,13 @@
 """What a run will take: documents, peak memory, disk and time, from a run of the real stages over a sample.
 
 The sample is the first documents of some shards, a few MiB in all. What it takes is scaled by bytes of text, which is
-what scanning, comparing and writing are proportional to. What it cannot show is how duplication grows with the corpus.
+what scanning, comparing and writing are proportional to. References are not written; of an index what shares a key
+with the sample is counted. What it cannot show is how duplication grows with the corpus.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,25 +15,35 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dedup import memory
-from dedup.errors import UserError
 from dedup.io import place, units
 from dedup.io.shards import Input
-from dedup.plan import Plan, bands_of, near_files
-from dedup.runner import budget
+from dedup.plan import Plan, bands_of
+from dedup.runner import budget, disk, driver, index_lookup, indexing
 
 SAMPLED = 4  # shards
 SAMPLE_BYTES = 4 << 20  # of text in all
-DOCUMENT_DISK = 100  # bytes of temporary tables a document, at least
+WRITING = ("write", "put together")
+COMPARING = ("match equal", "match near", "join", "fetch", "verify")
+KEY_SECONDS = 5e-7  # of CPU to look up a key in an index, and to sort and write one: 3.2 s for 3.1 million
+KEY_BYTES = 12
+ROW_BYTES = 60  # of a document in an index, beside its sketch, keys and text
 
 
 class Estimate(NamedTuple):
     """What a run over all shards takes, about.
 
+    against_documents, against_bytes   that it is compared with
+    old_documents                      of an index, that share a key with one of the input
+    index_bytes                        that the index grows by
     disk_bytes   at the output: temporary files and what is written, before the temporary files go
     """
 
     documents: int
     text_bytes: int
+    against_documents: int
+    against_bytes: int
+    old_documents: int
+    index_bytes: int
     workers: int
     memory_bytes: int
     batch_bytes: int
@@ -44,41 +54,99 @@ class Estimate(NamedTuple):
     sample_documents: int
 
 
+class _Sample(NamedTuple):
+    """What a run over a sample took.
+
+    old_documents   of the index, that share a key with one of the sample
+    """
+
+    summary: dict[str, Any]
+    temporary_bytes: int
+    written_bytes: int
+    old_documents: int
+
+    def share_of(self, parts: tuple[str, ...]) -> float:
+        """Of the CPU time of all tasks."""
+        spent = self.summary["cpu_seconds_by_part"]
+        return float(sum(spent.get(part, 0.0) for part in parts) / max(sum(spent.values()), 1e-9))
+
+
 def estimate(plan: Plan, limit: int | None = None) -> Estimate:
     """Run the recipe over a sample; UserError where the run cannot fit the memory."""
-    from dedup.runner import driver  # which asks this module
-
     recipe = plan.recipe
-    corpus = budget.look_at(plan.every_shard, limit, with_stages=budget.has_stages(recipe))
-    budget_bytes = driver.memory_of(recipe)
-    asked = driver.workers_of(recipe, plan.every_shard, len(units.cut(plan.every_shard)))
-    workers = budget.fitting_workers(corpus, budget_bytes, asked)
+    stages = budget.has_stages(recipe)
+    corpus, theirs = (budget.look_at(some, limit, with_stages=stages) for some in (plan.shards, plan.against))
     with tempfile.TemporaryDirectory(prefix="dedup-plan-") as folder:
         # Two, since the first pays for what a process does once; time is what the larger takes beyond the smaller.
-        few, *_ = _sampled(plan, corpus, Path(folder, "few"), SAMPLE_BYTES // 8)
-        summary, temporary, written = _sampled(plan, corpus, Path(folder, "many"), SAMPLE_BYTES)
-    share = corpus.text_bytes / max(summary["bytes_in"], 1)
-    more = summary["bytes_in"] - few["bytes_in"]
-    each = (summary["cpu_seconds"] - few["cpu_seconds"]) / more if more > 0 else 0.0
-    batch = budget.derive(budget_bytes, workers, corpus.documents, batch_bytes=recipe.batch_bytes).batch_bytes
+        few = _sampled(plan, corpus, Path(folder, "few"), SAMPLE_BYTES // 8).summary
+        many = _sampled(plan, corpus, Path(folder, "many"), SAMPLE_BYTES)
+    sampled = max(many.summary["bytes_in"], 1)
+    keys, new_bytes, old_bytes = _index_sizes(plan, corpus, many)
+    old = _old_documents(plan, many, corpus.documents / max(many.summary["documents_in"], 1))
+    every = corpus.with_others(theirs)
+    every = dataclasses.replace(every, documents=every.documents + old)
+    memory_bytes = budget.memory_of(recipe)
+    asked = budget.workers_of(recipe, plan.every_shard, len(units.cut(plan.every_shard)))
+    workers = budget.fitting_workers(every, memory_bytes, asked)
+    batch = budget.derive(memory_bytes, workers, every.documents, batch_bytes=recipe.batch_bytes).batch_bytes
+    temporary = many.temporary_bytes * (every.text_bytes / sampled) + new_bytes + old * old_bytes
+    seconds = _seconds(few, many, corpus, theirs, old) + keys * KEY_SECONDS
     return Estimate(
-        corpus.documents,
-        corpus.text_bytes,
-        workers,
-        budget_bytes,
-        batch,
-        min(budget_bytes, corpus.peak(workers, min(batch, corpus.text_bytes))),
-        int(temporary * share),
-        int((temporary + written) * share),
-        max(summary["cpu_seconds"], each * corpus.text_bytes) / workers,
-        summary["documents_in"],
+        documents=corpus.documents,
+        text_bytes=corpus.text_bytes,
+        against_documents=theirs.documents,
+        against_bytes=theirs.text_bytes,
+        old_documents=old,
+        index_bytes=new_bytes,
+        workers=workers,
+        memory_bytes=memory_bytes,
+        batch_bytes=batch,
+        peak_bytes=min(memory_bytes, every.peak(workers, min(batch, corpus.text_bytes))),
+        temporary_bytes=int(temporary),
+        disk_bytes=int(temporary + many.written_bytes * (corpus.text_bytes / sampled)),
+        seconds=seconds / workers,
+        sample_documents=many.summary["documents_in"],
     )
 
 
-def _sampled(plan: Plan, corpus: budget.Corpus, output: Path, size: int) -> tuple[dict[str, Any], int, int]:
-    """(summary, bytes of temporary files, of written ones) of a run over the sample."""
-    from dedup.runner import driver  # which asks this module
+def _seconds(
+    few: dict[str, Any], many: _Sample, corpus: budget.Corpus, theirs: budget.Corpus, old_documents: int
+) -> float:
+    """CPU seconds of a run, without those that go into the keys of an index."""
+    summary = many.summary
+    more = summary["bytes_in"] - few["bytes_in"]
+    each = (summary["cpu_seconds"] - few["cpu_seconds"]) / more if more > 0 else 0.0
+    size = corpus.text_bytes + theirs.text_bytes * (1 - many.share_of(WRITING))
+    size += corpus.text_bytes * old_documents / max(corpus.documents, 1) * many.share_of(COMPARING)
+    return max(float(summary["cpu_seconds"]), each * size)
 
+
+def _index_sizes(plan: Plan, corpus: budget.Corpus, many: _Sample) -> tuple[int, int, int]:
+    """Of an index: the keys that are looked up or added, the bytes it grows by, and those that are taken of a document.
+
+    As if what survives of the sample survived of all.
+    """
+    if plan.recipe.index is None:
+        return 0, 0, 0
+    near = next((step for step in indexing.last_barriers(plan) if step.kind == "near"), None)
+    sketch, bands = bands_of(near) if near else (None, None)
+    keys = 1 + (bands.bands if bands else 0)
+    each = ROW_BYTES + keys * KEY_BYTES + (2 * sketch.slots if sketch else 0)
+    kept = many.summary["documents_kept"] / max(many.summary["documents_in"], 1)
+    texts = corpus.text_bytes if plan.recipe.index_texts else 0
+    return corpus.documents * keys * 2, int((corpus.documents * each + texts) * kept), each
+
+
+def _old_documents(plan: Plan, many: _Sample, share: float) -> int:
+    """Documents of the index that share a key with one of the input; at most all."""
+    if plan.recipe.index is None:
+        return 0
+    _, catalogue = indexing.usable(plan)
+    return min(int(many.old_documents * share), sum(one.documents for one in catalogue.generations))
+
+
+def _sampled(plan: Plan, corpus: budget.Corpus, output: Path, size: int) -> _Sample:
+    """A run over the first documents of some shards."""
     good = [shard for shard in plan.shards if shard.bytes and shard.format != "unknown"]
     places = np.unique(np.linspace(0, len(good) - 1, min(SAMPLED, len(good))).astype(int)) if good else np.zeros(0, int)
     each = max(1, corpus.text_bytes // max(corpus.documents, 1))
@@ -95,40 +163,25 @@ def _sampled(plan: Plan, corpus: budget.Corpus, output: Path, size: int) -> tupl
         memory=None,
         max_drop=1.0,
     )
-    result = driver.run_recipe(sample, limit=limit, keep_work=True, quiet=True)
-    temporary = _size(output / "work")
-    return result.summary, temporary, _size(output) - temporary
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    known = dataclasses.replace(corpus, documents=min(corpus.documents, limit * len(places)))
+    result = driver.run_recipe(sample, limit=limit, keep_work=True, quiet=True, corpus=known)
+    temporary, old = disk.size_of(output / "work"), 0
+    if plan.recipe.index is not None:
+        index, catalogue = indexing.usable(plan)
+        barriers = indexing.last_barriers(plan)
+        number = max(n for n, one in enumerate(plan.passes) if one.barriers)
+        scans = sorted(map(str, (output / "work" / f"pass-{number}").glob("scan-*")))
+        old = index_lookup.count(index, catalogue, scans, is_near=any(step.kind == "near" for step in barriers))
+    return _Sample(result.summary, temporary, disk.size_of(output) - temporary, old)
 
 
 def check_fits(plan: Plan, found: Estimate) -> None:
-    """UserError where the output has not the disk for a run."""
+    """UserError where the output or the index has not the disk for a run."""
     work = place.work_folder(plan.recipe.output, plan.recipe.work)
     if not place.is_url(plan.recipe.output) and isinstance(work, Path):
-        check_disk(work, found.disk_bytes)
-
-
-def least_disk(plan: Plan, corpus: budget.Corpus) -> int:
-    """Bytes of temporary files that a run makes at the very least."""
-    bands = 0
-    for one in plan.passes:
-        files = near_files(one.barriers)
-        bands += sum({found.bands: bands_of(one.barriers[n])[1].bands for n, found in files.items()}.values())
-    return corpus.documents * (DOCUMENT_DISK + bands * 8)
-
-
-def check_disk(work: Path, needed: int) -> None:
-    """UserError where the file system of temporary files has not so much room, counting what a run left there."""
-    home = next(path for path in (work.absolute(), *work.absolute().parents) if path.exists())
-    free = shutil.disk_usage(home).free + (_size(work) if work.exists() else 0)
-    if free < needed:
-        raise UserError(
-            f"{home}: {memory.text(free)} of disk are free, and the run needs about {memory.text(needed)} there; "
-            "make room, or choose another output or work folder"
-        )
+        disk.check(work, found.disk_bytes)
+    if plan.recipe.index is not None:
+        disk.check(Path(place.absolute(plan.recipe.index)), found.index_bytes, counting_itself=False)
 
 
 def describe(found: Estimate) -> str:
@@ -144,4 +197,13 @@ def describe(found: Estimate) -> str:
         "disk": f"{memory.text(found.disk_bytes)}, {memory.text(found.temporary_bytes)} of it temporary",
         "time": f"{time}, by a sample of {found.sample_documents:,} documents",
     }
+    compared = []
+    if found.against_documents:
+        compared.append(
+            f"about {found.against_documents:,} documents of references, {found.against_bytes / 1e6:,.1f} MB"
+        )
+    if found.index_bytes:
+        compared.append(f"about {found.old_documents:,} of the index, which grows by {memory.text(found.index_bytes)}")
+    if compared:
+        lines = {"compared": "with " + " and with ".join(compared)} | lines
     return "\n".join(f"{name:<8} {line}" for name, line in lines.items())

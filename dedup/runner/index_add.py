@@ -205,7 +205,7 @@ def collect_keys(
                 found[0].append(keys[hit])
                 found[1].append((at[hit] + first).astype(np.uint64))
         keys, documents = (np.concatenate(some) for some in found)
-        order = np.lexsort((documents, keys))
+        order = np.argsort(keys, kind="stable")  # documents come ascending, in runs of sorted keys
         write_keys(folder, name, [(keys[order], documents[order])])
     progress(0, 0)
     return {}

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedup import buffers
-from dedup.buffers import Int64s
+from dedup.buffers import Int64s, UInt64s
 from dedup.errors import InputChangedError, UserError
 from dedup.io import index as store
 from dedup.io import index_files, read
@@ -151,25 +151,41 @@ def find_keys(
 
     keys-N.npy, bands-N.npy   uint64[n, 2]: document, key
     """
-    keys, bands = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
-    for scan in scans:
-        keys += [part.columns[0] for part in read_partition(os.path.join(scan, "exact-0.bin"), partition, bits)]
-        if is_near:
-            parts = read_partition(os.path.join(scan, "bands-0.bin"), partition, bits)
-            bands += [part.columns[0] >> np.uint64(DOCUMENT_BITS) for part in parts]
     stretches: set[tuple[int, int]] = set()
-    for name, parts_of in (("keys", keys), ("bands", bands)):
-        wanted = np.unique(np.concatenate(parts_of))
-        parts_of.clear()
+    for name, wanted in _wanted(scans, partition, bits, is_near):
         for n, source in enumerate(folders):
             found = [np.zeros((0, 2), np.uint64), *index_files.find(Path(source, f"{name}.arrow"), wanted)]
             hits = np.concatenate(found)
             found.clear()
             hits = hits[np.argsort(hits[:, 0], kind="stable")]
             save_array(folder / f"{name}-{n:03}.npy", hits)
-            stretches.update((n, int(s)) for s in np.unique(hits[:, 0] // np.uint64(stretch)))
+            places = hits[:, 0] // np.uint64(stretch)
+            stretches.update((n, int(s)) for s in places[:1].tolist() + places[1:][np.diff(places) > 0].tolist())
     progress(0, 0)
     return {"stretches": sorted(stretches)}
+
+
+def _wanted(scans: list[str], partition: int, bits: int, is_near: bool) -> Iterator[tuple[str, UInt64s]]:
+    """The distinct keys of one partition, ascending, and the name of the file that they are looked up in."""
+    parts = [np.zeros(0, np.uint64)]
+    for scan in scans:
+        parts += [part.columns[0] for part in read_partition(os.path.join(scan, "exact-0.bin"), partition, bits)]
+    yield "keys", np.unique(np.concatenate(parts))
+    parts = [np.zeros(0, np.uint64)]
+    for scan in scans if is_near else ():
+        found = read_partition(os.path.join(scan, "bands-0.bin"), partition, bits)
+        parts += [part.columns[0] >> np.uint64(DOCUMENT_BITS) for part in found]
+    yield "bands", np.unique(np.concatenate(parts))
+
+
+def count(index: Path, catalogue: store.Catalogue, scans: list[str], *, is_near: bool) -> int:
+    """How many documents of an index share a key with some that were scanned, a few."""
+    hits = [np.zeros(0, np.uint64)]
+    for name, wanted in _wanted(scans, 0, 0, is_near):
+        for n, folder in enumerate(catalogue.folders):
+            found = index_files.find(index / folder / f"{name}.arrow", wanted)
+            hits += [np.unique(some[:, 0]) + np.uint64(n << 32) for some in found]
+    return len(np.unique(np.concatenate(hits)))
 
 
 def take_candidates(

@@ -110,8 +110,7 @@ def held(plan: Plan) -> Iterator[None]:
     if plan.recipe.index is None:
         yield
         return
-    index = _path(plan)
-    _check(plan, index)
+    index, _ = usable(plan)
     with store.locked(index):
         yield
 
@@ -120,8 +119,9 @@ def _path(plan: Plan) -> Path:
     return Path(place.absolute(plan.recipe.index or ""))
 
 
-def _check(plan: Plan, index: Path) -> store.Catalogue:
-    """The catalogue; UserError where the recipe cannot use it, or where it lies among what is read or written."""
+def usable(plan: Plan) -> tuple[Path, store.Catalogue]:
+    """A recipe's index; UserError where the recipe cannot use it, or where it lies among what is read or written."""
+    index = _path(plan)
     catalogue = store.load(index)
     check(index, catalogue, settings_of(plan))
     for shard in plan.every_shard:
@@ -138,7 +138,7 @@ def _check(plan: Plan, index: Path) -> store.Catalogue:
     ):
         if inner.is_relative_to(outer):
             raise UserError(f"{what} {outer}; keep them apart")
-    return catalogue
+    return index, catalogue
 
 
 class Index:
@@ -222,7 +222,7 @@ class Index:
 
 def describe_index(plan: Plan) -> list[str]:
     """What a plan says of its index; the same errors as when it runs."""
-    catalogue = _check(plan, _path(plan))
+    _, catalogue = usable(plan)
     documents = sum(one.documents for one in catalogue.generations)
     lines = [f"index    {plan.recipe.index}: {len(catalogue.generations)} generations, {documents:,} documents"]
     return lines + [f"warning  {warning}" for warning in warnings(plan, catalogue)]

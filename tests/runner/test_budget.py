@@ -18,7 +18,7 @@ from benchmarks.memory import watched
 from dedup import memory
 from dedup.errors import UserError
 from dedup.io import decode, shards
-from dedup.runner import budget, estimate
+from dedup.runner import budget, disk
 from tests.runs import NEAR, write_jsonl
 
 MIB = 1 << 20
@@ -113,7 +113,7 @@ def test_a_document_that_no_task_has_memory_for_is_named_and_with_more_the_same_
 def test_a_run_without_room_on_its_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_jsonl(tmp_path / "a.jsonl", [{"id": "x", "text": "some words"}] * 9)
     usage = type("Usage", (), {"free": 9 * 340 - 1})
-    monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(UserError) as error:
         dedup.run(NEAR, source, tmp_path / "out")
     assert str(error.value) == (

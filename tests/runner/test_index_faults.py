@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 import dedup
+from benchmarks.memory import watched
 from dedup.errors import UserError
-from dedup.io import files, index_change
+from dedup.io import files, index_change, shards
 from dedup.io import index as store
+from dedup.runner import budget
 from tests.runner.test_index import BOTH, LONG, SERIAL, grow
 from tests.runs import pairs, read_documents, tree_bytes, write_jsonl
 
@@ -254,3 +257,26 @@ def test_sizes_of_tasks_change_neither_outputs_nor_what_an_index_finds(
             index_change.merge(tmp_path / "index")
     assert [one.documents for one in store.load(tmp_path / "index").generations] == told
     assert os.listdir(tmp_path / "index").count("generation-00002") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index_texts", [False, True])
+def test_runs_with_a_large_index_stay_within_their_budget(tmp_path: Path, index_texts: bool) -> None:
+    """200,000 documents are added, then half of them looked up by near duplicates."""
+    some = random.Random(1)
+    texts = [" ".join(some.choices([f"w{n}" for n in range(5_000)], k=80)) for _ in range(200_000)]
+    write_jsonl(tmp_path / "in-a" / "x.jsonl", [{"id": f"a{n}", "text": text} for n, text in enumerate(texts)])
+    alike = [{"id": f"b{n}", "text": f"{text} new"} for n, text in enumerate(texts) if n % 2]
+    write_jsonl(tmp_path / "in-b" / "x.jsonl", alike)
+    (tmp_path / "recipe.toml").write_text(
+        f'id = "id"\nindex_texts = {str(index_texts).lower()}\n[[step]]\ndedup = "near"\n'
+    )
+    told = []
+    for part in "ab":
+        output, source = tmp_path / f"out-{part}", tmp_path / f"in-{part}"
+        size = budget.look_at(shards.discover([str(source)])).least(2)
+        options = ("--workers", "2", "--memory", str(size), "--index", str(tmp_path / "index"))
+        assert watched("run", [tmp_path / "recipe.toml", source], output, *options) <= size
+        told.append(json.loads((output / "report" / "summary.json").read_text())["index"])
+    assert [one["documents_added"] for one in told] == [200_000, 0]
+    assert 100_000 <= told[1]["candidates"] < 100_100
