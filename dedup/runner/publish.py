@@ -31,10 +31,18 @@ def write_all(
     """
     groups = _groups(scanned.scans, duplicates)
     gone = place.missing(path for scan in scanned.scans for path in _wanted(scan, outputs))
-    whole = [_whole(folder, key, scans, tables, how, outputs, gone) for scans, tables in groups if not _is_cut(scans)]
-    joins = [
-        (scans, tables, _joins(folder, key, scans, how, outputs, gone)) for scans, tables in groups if _is_cut(scans)
+    removed: list[Task] = []  # whose output somebody removed, or that was never there
+    whole = [
+        _whole(folder, key, scans, tables, how, outputs, gone, removed)
+        for scans, tables in groups
+        if not _is_cut(scans)
     ]
+    joins = [
+        (scans, tables, _joins(folder, key, scans, how, outputs, gone, removed))
+        for scans, tables in groups
+        if _is_cut(scans)
+    ]
+    forget(removed)
     pieces: list[list[Task]] = [
         [_piece(folder, key, scan, table, how) for scan, table in zip(scans, tables, strict=True)]
         if any(finished(task) is None for task in tasks)  # else the files of its pieces are gone
@@ -76,6 +84,7 @@ def _whole(
     how: How,
     outputs: Mapping[int, Outputs],
     gone: set[str],
+    removed: list[Task],
 ) -> Task:
     numbers = sorted({piece.shard.number for scan in scans for piece in scan.unit.pieces})
     place = scans[0].unit.number
@@ -86,7 +95,8 @@ def _whole(
         key_of(key, "write", place),
         {"scans": scans, "duplicates": tables, "how": how, "outputs": mine},
     )
-    _forget_if_removed(task, scans, mine, gone)
+    if _is_any_gone(scans, mine, gone):
+        removed.append(task)
     return task
 
 
@@ -100,7 +110,13 @@ def _piece(folder: Place, key: str, scan: Scan, table: str, how: How) -> Task:
 
 
 def _joins(
-    folder: Place, key: str, scans: list[Scan], how: How, outputs: Mapping[int, Outputs], gone: set[str]
+    folder: Place,
+    key: str,
+    scans: list[Scan],
+    how: How,
+    outputs: Mapping[int, Outputs],
+    gone: set[str],
+    removed: list[Task],
 ) -> tuple[Task, Task]:
     """The tasks that put together what is kept and what is dropped of a shard: one copies, the other compresses."""
     number = scans[0].unit.pieces[0].shard.number
@@ -116,8 +132,8 @@ def _joins(
         key_of(key, "dropped", number),
         {"scans": scans, "measures": how.measures, "outputs": outputs[number]},
     )
-    for task in (kept, dropped):
-        _forget_if_removed(task, scans, outputs, gone)
+    if _is_any_gone(scans, outputs, gone):
+        removed += [kept, dropped]
     return kept, dropped
 
 
@@ -128,7 +144,6 @@ def _wanted(scan: Scan, outputs: Mapping[int, Outputs]) -> Iterator[str]:
         yield from (output.documents, output.dropped, *([output.rejected] if rejected else []))
 
 
-def _forget_if_removed(task: Task, scans: Sequence[Scan], outputs: Mapping[int, Outputs], gone: set[str]) -> None:
-    """Have a task done again if somebody removed what it published."""
-    if any(path in gone for scan in scans for path in _wanted(scan, outputs)):
-        forget(task)
+def _is_any_gone(scans: Sequence[Scan], outputs: Mapping[int, Outputs], gone: set[str]) -> bool:
+    """Whether something is not there of what some scans give to an output."""
+    return any(path in gone for scan in scans for path in _wanted(scan, outputs))

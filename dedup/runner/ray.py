@@ -192,7 +192,8 @@ class Ray:
     def close(self) -> None:
         """End a Ray of our own; leave a cluster, and no copy of what lay on a store on its nodes."""
         if copies.current() is not None and not self._alone:
-            self._forget_copies()
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._forget_copies()
         if self._connected:
             self._ray.shutdown()
 

@@ -64,7 +64,9 @@ def publish_parts(
     sources = {shard.number: Source(kept[shard.number], shard.format, shard.codec) for shard in shards}
     parts = _parts(_sizes(scanned, duplicates), sources, documents, size)
     gone = place.missing(part.path for part in parts)
-    tasks = [_task(folder, key, some, gone) for some in _together(parts)]
+    together = list(_together(parts))
+    tasks = [_task(folder, key, some) for some in together]
+    forget([task for task, some in zip(tasks, together, strict=True) if any(part.path in gone for part in some)])
     if tasks:
         run("cut anew", tasks)
     wanted = {part.path for part in parts}
@@ -73,14 +75,10 @@ def publish_parts(
             place.remove(path)
 
 
-def _task(folder: Place, key: str, parts: Sequence[Part], gone: set[str]) -> Task:
+def _task(folder: Place, key: str, parts: Sequence[Part]) -> Task:
     name = Path(parts[0].path).name.partition(".")[0]
-    task = Task(
-        "dedup.runner.reshard:write_parts", str(folder / name), key_of(key, "parts", name), {"parts": list(parts)}
-    )
-    if any(part.path in gone for part in parts):
-        forget(task)
-    return task
+    arguments = {"parts": list(parts)}
+    return Task("dedup.runner.reshard:write_parts", str(folder / name), key_of(key, "parts", name), arguments)
 
 
 def _sizes(scanned: Scanned, duplicates: Sequence[str]) -> Iterator[tuple[int, Int64s]]:

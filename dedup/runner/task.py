@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,8 +66,7 @@ def look_up(tasks: Sequence[Task], threads: int) -> list[Any]:
     """The counts of tasks that an earlier attempt did, None for those that are left; objects are listed once."""
     look: Callable[[Task], dict[str, Any] | None] = finished
     if tasks and place.is_url(tasks[0].folder):
-        shared = place.shared_beginning([f"{task.folder}/" for task in tasks])
-        sizes = {one.url: one.bytes for one in store.of(tasks[0].folder).find(shared)}
+        sizes = {one.url: one.bytes for one in _below(tasks)}
         look, threads = functools.partial(_finished_there, sizes=sizes), max(threads, LOOKS)
     with ThreadPoolExecutor(threads) as pool:  # files are hashed outside the interpreter's lock
         return list(pool.map(look, tasks))
@@ -91,12 +90,21 @@ def _finished_there(task: Task, sizes: Mapping[str, int]) -> dict[str, Any] | No
     return dict(done["counts"])
 
 
-def forget(task: Task) -> None:
-    """Have a task done again."""
-    if place.is_url(task.folder):
-        (place.Remote(task.folder) / DONE).unlink()
-    else:
+def forget(tasks: Sequence[Task]) -> None:
+    """Have tasks done again that may be done; on a store one listing tells which are."""
+    if tasks and place.is_url(tasks[0].folder):
+        done = {f"{task.folder}/{DONE}" for task in tasks}
+        for one in list(_below(tasks)):
+            if one.url in done:
+                place.remove(one.url)
+        return
+    for task in tasks:
         shutil.rmtree(task.folder, ignore_errors=True)
+
+
+def _below(tasks: Sequence[Task]) -> Iterator[store.Object]:
+    """What lies in the folders of some tasks on a store, and maybe in others."""
+    return store.of(tasks[0].folder).find(place.shared_beginning([f"{task.folder}/" for task in tasks]))
 
 
 def run_task(task: Task, progress: Progress) -> dict[str, Any]:

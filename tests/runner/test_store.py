@@ -133,8 +133,11 @@ def test_other_urls_go_through_fsspec(corpus: Path, tmp_path: Path) -> None:
     pytest.importorskip("fsspec")
     dedup.run(NEAR, str(corpus), tmp_path / "disk", **SERIAL)
     dedup.run(NEAR, f"local://{corpus}", f"local://{tmp_path}/out", work=tmp_path / "work", **SERIAL)
-    assert tree_bytes(tmp_path / "out") == tree_bytes(tmp_path / "disk")
-    assert files(tmp_path / "out") == files(tmp_path / "disk")
+    dedup.run(NEAR, str(corpus), tmp_path / "here", work=f"local://{tmp_path}/there", **SERIAL)
+    for output in (tmp_path / "out", tmp_path / "here"):
+        assert tree_bytes(output) == tree_bytes(tmp_path / "disk")
+        assert files(output) == files(tmp_path / "disk")
+    assert files(tmp_path / "there") == []
 
 
 def test_a_file_url_is_a_path(corpus: Path, tmp_path: Path) -> None:
@@ -709,7 +712,7 @@ def test_a_task_on_a_store_counts_once_all_of_it_is_there_for_its_key(s3: Bucket
     assert times("two", "a") == 4
     s3.client.delete_object(Bucket=s3.name, Key="work/task-0/done.json")
     assert times("two", "a") == 5
-    forget(Task("", f"{s3.url}/work/task-0", "two"))
+    forget([Task("", f"{s3.url}/work/task-0", "two"), Task("", f"{s3.url}/work/task-1", "two")])
     assert times("two", "a") == 6
     copies.end("attempt")
     assert files(tmp_path / "cache") == []
@@ -723,6 +726,9 @@ def test_tasks_on_a_store_are_looked_up_by_one_listing(s3: Bucket) -> None:
     s3.counts()
     assert look_up(tasks, 2) == [*({"of": task.folder} for task in tasks[:30]), *[None] * 10]
     assert s3.counts() == {"LIST": 1, "GET": 30}
+    forget(tasks[20:])
+    assert s3.counts() == {"LIST": 1, "DELETE": 10}
+    assert [found is None for found in look_up(tasks, 2)] == [False] * 20 + [True] * 20
 
 
 def test_an_object_is_fetched_once_by_all_that_want_it_at_once(
@@ -853,3 +859,19 @@ def test_work_goes_where_it_is_told(s3: Bucket, corpus: Path, tmp_path: Path) ->
     for output in outputs:
         dedup.run(NEAR, str(corpus), output, work=tmp_path / "scratch", **SERIAL)
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_work_that_stays_on_a_store_is_gone_on_with_and_what_somebody_removed_is_written_again(
+    s3: Bucket, tmp_path: Path
+) -> None:
+    for name in "ab":
+        write_jsonl(tmp_path / "in" / f"{name}.jsonl", [{"text": f"text {name}"}])
+    way: dict[str, Any] = {"work": f"{s3.url}/work", "keep_work": True, **SERIAL}
+    dedup.run(EXACT, str(tmp_path / "in"), tmp_path / "out", **way)
+    before = tree_bytes(tmp_path / "out")
+    assert len([name for name in s3.names("work/") if name.endswith("/done.json")]) == 2 + 1 + 2  # scan, match, write
+    (tmp_path / "out" / "documents" / "a.jsonl").unlink()
+    s3.control(times=1, status=503, code="SlowDown", method="PUT", match="scan-")  # nobody scans again
+    dedup.run(EXACT, str(tmp_path / "in"), tmp_path / "out", **way)
+    assert tree_bytes(tmp_path / "out") == before
+    assert not any(name.endswith(".lock") for name in s3.names())
