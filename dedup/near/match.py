@@ -24,7 +24,7 @@ from dedup.near.signature import Sketches
 SEGMENT_DOCUMENTS = 1 << 16
 ROUND_SHINGLES = 2 << 20  # in memory at once: 16 MiB, and as many of documents kept before
 ROUND_EDGES = 1 << 19  # in memory at once: 16 MiB
-ROUND_MEMBERS = 1 << 14  # of dense buckets in memory at once: 16 MiB at 256 slots
+ROUND_MEMBERS = 1 << 13  # of dense buckets in memory at once: 8 MiB at 256 slots
 NO_CROWDS = Crowds()
 
 
@@ -179,7 +179,7 @@ class _State:
         offsets, values = runs
         if not len(here.names):
             return
-        parts = _rounds((self.sizes[met], ROUND_SHINGLES), (np.ones_like(met), ROUND_MEMBERS))
+        parts = _rounds((self.sizes[met], ROUND_SHINGLES // 2), (np.ones_like(met), ROUND_MEMBERS // 2))
         for begin, end in parts or [(0, 0)]:  # none too, so that the kernel is compiled with the others
             some = met[begin:end]
             theirs = in_order(self.documents[some], self._crowds.load)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dedup.buffers import Int64s
 from dedup.io.copies import on_disk
@@ -18,7 +20,7 @@ from dedup.io.files import save_array
 from dedup.near.edges import Crowd
 
 
-def save(folder: Path, crowds: Iterable[Crowd], *columns: Sequence[int]) -> None:
+def save(folder: Path, crowds: Iterable[Crowd], *columns: Int64s) -> None:
     """Write the crowds of a partition, or of all with a column of groups in ascending order."""
     ends = [0]
     with open(folder / "crowds.bin", "wb") as file:
@@ -34,13 +36,19 @@ def read(folder: str) -> Iterator[Crowd]:
     return _read(folder, np.load(on_disk(folder, "crowds.npy")))
 
 
-def join(folder: Path, parts: Sequence[str], groups: np.ndarray) -> None:
+def join(folder: Path, parts: Sequence[str], groups: npt.NDArray[np.uint32]) -> None:
     """Write the crowds of all partitions, sorted by the group that their members are of."""
-    firsts = [int(groups[members[0]]) for part in parts for members in read(part)]
-    order = np.argsort(np.array(firsts, np.int64), kind="stable")
-    places = [(part, row) for part in parts for row in np.load(on_disk(part, "crowds.npy"))]
-    crowds = (next(_read(places[n][0], places[n][1][None])) for n in order.tolist())
-    save(folder, crowds, [firsts[n] for n in order.tolist()])
+    index, own_groups = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
+    for number, part in enumerate(parts):
+        own = np.load(on_disk(part, "crowds.npy"))
+        if len(own):
+            firsts = np.memmap(on_disk(part, "crowds.bin"), np.uint32, "r")[own[:, 0]]
+            own_groups.append(groups[firsts].astype(np.int64))
+            index.append(np.insert(own, 0, number, axis=1))
+    found = np.concatenate(own_groups)
+    order = np.argsort(found, kind="stable")
+    rows = np.concatenate(index)[order]
+    save(folder, (next(_read(parts[row[0]], row[None, 1:])) for row in rows), found[order])
 
 
 def of_group(joined: str, group: int) -> Iterator[Crowd]:
@@ -59,7 +67,7 @@ def _read(folder: str, index: Int64s) -> Iterator[Crowd]:
             yield np.frombuffer(file.read((end - begin) * 4), np.uint32)
 
 
-def distinct(parts: Iterable[np.ndarray], at_least: int) -> Int64s:
+def distinct(parts: Iterable[npt.NDArray[Any]], at_least: int) -> Int64s:
     """The distinct documents of some arrays, ascending; sorted whenever there are `at_least` more than known."""
     held, size, most = [np.zeros(0, np.int64)], 0, at_least
     for part in itertools.chain(parts, [np.zeros(0, np.int64)]):
