@@ -18,11 +18,13 @@ import pyarrow.parquet as pq
 
 from dedup import buffers
 from dedup.errors import one_line
-from dedup.io.place import parquet_source
+from dedup.io.place import is_url, parquet_source
 
 ZSTD_LEVEL = 3
 GZIP_LEVEL = 6
 LEAST_ROWS = 16  # of a batch
+BUFFER_BYTES = 1 << 16  # of each column of a local file; without it a column chunk is held whole, as it is in the file
+NESTED_BYTES = 1 << 30  # of a nested column in one row group, beyond which pyarrow may not be able to give it whole
 
 
 class Columns(NamedTuple):
@@ -36,7 +38,8 @@ class Columns(NamedTuple):
 def open_file(path: str) -> Any:
     """A ParquetFile of a path or URL; ArrowInvalid or OSError where it is none."""
     try:
-        return pq.ParquetFile(parquet_source(path), pre_buffer=False)
+        # Of a store a column chunk is asked for at once: a request costs more than the memory.
+        return pq.ParquetFile(parquet_source(path), pre_buffer=False, buffer_size=0 if is_url(path) else BUFFER_BYTES)
     except UnicodeDecodeError as error:
         raise pa.ArrowInvalid(f"a name in the footer is not UTF-8: {error}") from error
 
@@ -76,7 +79,7 @@ class BrokenGroup(Exception):
 def read_batches(
     file: Any, columns: Columns, batch_bytes: int, begin: int = 0, end: int | None = None, *, whole: bool = False
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """(row of its first row, batch) of the wanted columns as the shard has them; about batch_bytes of text each.
+    """(row of its first row, batch) of the wanted columns as the shard has them; about batch_bytes each.
 
     begin, end   read only the row groups `begin` to `end` - 1, whose rows count from 0
     whole        decode the other columns too, so that a group that cannot be written is not begun
@@ -91,12 +94,8 @@ def read_batches(
         try:
             facts = file.metadata.row_group(group)
             if others:
-                _check_rows(file.read_row_group(group, columns=others, use_threads=False).num_rows, facts)
-            # pyarrow ends the process where it cannot make out the facts of a column chunk; reading only raises.
-            first = next(file.iter_batches(LEAST_ROWS, row_groups=[group], columns=present, use_threads=False), None)
-            rows = _batch_rows(facts, first, columns.text, batch_bytes)
-            del first
-            batches = file.iter_batches(rows, row_groups=[group], columns=present, use_threads=False)
+                _check_others(file, group, others, batch_bytes)
+            batches = _batches(file, group, present, batch_bytes)
         except (pa.ArrowException, OSError) as error:
             raise BrokenGroup(group, begun, one_line(error)) from error
         while True:
@@ -113,21 +112,46 @@ def read_batches(
                 row += batch.num_rows
 
 
+def _check_others(file: Any, group: int, others: list[str], batch_bytes: int) -> None:
+    """Decode columns that are not wanted, about batch_bytes at once; ArrowException or OSError where that fails."""
+    rows = sum(batch.num_rows for batch in _batches(file, group, others, batch_bytes))
+    facts = file.metadata.row_group(group)
+    _check_rows(rows, facts)
+    for name in others:
+        if pa.types.is_nested(file.schema_arrow.field(name).type) and _bytes(facts, [name]) > NESTED_BYTES:
+            file.read_row_group(group, columns=[name], use_threads=False)
+
+
+def _batches(file: Any, group: int, columns: list[str], batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Some columns of a row group, about batch_bytes at once."""
+    # pyarrow ends the process where it cannot make out the facts of a column chunk; reading only raises.
+    first = next(file.iter_batches(LEAST_ROWS, row_groups=[group], columns=columns, use_threads=False), None)
+    rows = _batch_rows(file.metadata.row_group(group), first, columns, batch_bytes)
+    del first
+    batches: Iterator[pa.RecordBatch] = file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
+    return batches
+
+
 def _check_rows(rows: int, group: Any) -> None:
     """ArrowInvalid where a row group holds fewer or more rows than its footer says."""
     if rows != group.num_rows:
         raise pa.ArrowInvalid(f"it holds {rows} rows, and the footer says {group.num_rows}")
 
 
-def _batch_rows(group: Any, first: pa.RecordBatch | None, text: str, batch_bytes: int) -> int:
-    """Rows of about batch_bytes of text. One that many rows share stands once in the file, so the first rows tell."""
+def _batch_rows(group: Any, first: pa.RecordBatch | None, names: list[str], batch_bytes: int) -> int:
+    """Rows of about batch_bytes. A value that many rows share stands once in the file, so the first rows tell."""
     if group.num_rows <= 0:
         return 1
-    sizes = [group.column(i).total_uncompressed_size for i in range(group.num_columns)
-             if group.column(i).path_in_schema.startswith(text)]  # fmt: skip
     seen = first.nbytes // first.num_rows if first is not None and first.num_rows else 0
-    each = max(1, sum(sizes) // group.num_rows, seen)
+    each = max(1, _bytes(group, names) // group.num_rows, seen)
     return int(min(max(batch_bytes // each, LEAST_ROWS), 1 << 16))
+
+
+def _bytes(group: Any, names: list[str]) -> int:
+    """Bytes of some columns of a row group, not compressed."""
+    columns = (group.column(i) for i in range(group.num_columns))
+    wanted = tuple(f"{name}." for name in names)
+    return sum(one.total_uncompressed_size for one in columns if f"{one.path_in_schema}.".startswith(wanted))
 
 
 def column(batch: pa.RecordBatch | pa.Table, path: str) -> Any:

@@ -86,7 +86,7 @@ def _power(size: int, least: int, most: int) -> int:
 class Corpus:
     """What is known of some shards without reading them: documents and bytes of text, about.
 
-    group_bytes   of the largest Parquet row group, decoded; it is written as one
+    group_bytes   of the largest Parquet row group of the input, decoded: it is read batch by batch and written as one
     task_bytes    that a task holds whatever its sizes
     """
 
@@ -145,7 +145,7 @@ def look_at(shards: Sequence[Shard], limit: int | None = None, *, with_stages: b
         seen += good[at].bytes
         documents += rows
         text_bytes += size
-        group_bytes = max(group_bytes, group)
+        group_bytes = max(group_bytes, group if good[at].role == "input" else 0)
     share = sum(shard.bytes for shard in good) / max(seen, 1)
     count = int(documents * share)
     if limit is not None and count > limit * len(good):
