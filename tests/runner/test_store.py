@@ -542,6 +542,31 @@ def test_a_killed_run_goes_on_with_the_same_command(
     assert files(tmp_path / "cache") == []
 
 
+@pytest.mark.slow
+def test_runs_that_work_on_a_store_killed_at_random_moments_end_with_the_same_bytes(
+    s3: Bucket, corpus: Path, tmp_path: Path, seeded: bool
+) -> None:
+    """The whole tree or the driver alone, as some tasks are done; the same command finishes, and leaves nothing."""
+    rng = random.Random(7)
+    dedup.run(EVERYTHING, str(corpus), tmp_path / "disk", **SERIAL)
+    code = "import dedup, sys, tests.runs as r; dedup.run(r.EVERYTHING, *sys.argv[1:3], work=sys.argv[3], workers=2)"
+    for number in range(3 if seeded else 12):
+        output, work = tmp_path / f"out-{number}", f"{s3.url}/work-{number}"
+        moment = rng.randrange(22)  # tasks of scans, groups, edges, join, fetch, represent, scans again, writes
+        run = subprocess.Popen([sys.executable, "-c", code, str(corpus), str(output), work], start_new_session=True)
+        while len([n for n in s3.names(f"work-{number}") if n.endswith("done.json")]) < moment and run.poll() is None:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.3))
+        if run.poll() is None:
+            os.kill(run.pid, signal.SIGKILL) if number % 2 else os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        dedup.run(EVERYTHING, str(corpus), output, work=work, **SERIAL)
+        assert tree_bytes(output) == tree_bytes(tmp_path / "disk"), (number, moment)
+        assert files(output) == files(tmp_path / "disk"), (number, moment)
+        assert s3.names(f"work-{number}") == [], (number, moment)
+    assert files(tmp_path / "cache") == []
+
+
 @pytest.mark.ray
 def test_ray_writes_the_same_through_a_store(s3: Bucket, ray: Any, corpus: Path, tmp_path: Path) -> None:
     """A Ray of the run's own: its workers know the store by the variables of the driver."""
@@ -871,7 +896,7 @@ def test_work_that_stays_on_a_store_is_gone_on_with_and_what_somebody_removed_is
     before = tree_bytes(tmp_path / "out")
     assert len([name for name in s3.names("work/") if name.endswith("/done.json")]) == 2 + 1 + 2  # scan, match, write
     (tmp_path / "out" / "documents" / "a.jsonl").unlink()
-    s3.control(times=1, status=503, code="SlowDown", method="PUT", match="scan-")  # nobody scans again
+    s3.control(times=1_000, status=503, code="SlowDown", method="PUT", match="scan-")  # nobody scans again
     dedup.run(EXACT, str(tmp_path / "in"), tmp_path / "out", **way)
     assert tree_bytes(tmp_path / "out") == before
     assert not any(name.endswith(".lock") for name in s3.names())
