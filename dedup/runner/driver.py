@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import importlib.metadata
 import os
 import resource
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +24,7 @@ import dedup
 from dedup import memory as memories
 from dedup import recipe as recipes
 from dedup.errors import DropLimitError, InputChangedError, RunError, UserError
-from dedup.io import copies, files, lease, named, place, shards, units
+from dedup.io import copies, files, named, place, shards, units
 from dedup.io.place import Place, Remote
 from dedup.plan import Plan, make_plan, reference_stages
 from dedup.recipe import Recipe
@@ -35,6 +32,7 @@ from dedup.runner import (
     annotate,
     barrier,
     budget,
+    claim,
     disk,
     indexing,
     progress,
@@ -45,13 +43,11 @@ from dedup.runner import (
     tables,
     write,
 )
+from dedup.runner.environment import environment_key, warm_kernels
 from dedup.runner.local import Executor, Local, Serial, fault_line, own_peak_rss_bytes
 from dedup.runner.references import exit_code, summarize_references, write_rejected
 from dedup.runner.result import Result
 from dedup.runner.task import Task, key_of
-from dedup.stages import user_module
-
-WARMING = "_DEDUP_WARMING"
 
 
 def run(
@@ -108,66 +104,18 @@ def run_recipe(
     folder = place.at(loaded.output, scratch=working if isinstance(working, Path) else None)
     found = shards.discover(loaded.input)
     plan = make_plan(loaded, found, shards.discover_against(loaded.against, found))
-    _check_inputs_outside(plan, folder, working)
-    _check_output(folder, plan.recipe)
+    claim.check_inputs_outside(plan, folder, working)
+    claim.check_output(folder, plan.recipe)
     corpus = corpus or budget.look_at(plan.every_shard, limit, with_stages=budget.has_stages(plan.recipe))
     budget.fitting_workers(corpus, budget.memory_of(plan.recipe), 1)
     if isinstance(working, Path):
         disk.check(working, disk.least(plan, corpus.documents))
     try:
-        with indexing.held(plan), _locked(folder, working) as (lock, check_lock):
-            _check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
+        with indexing.held(plan), claim.locked(folder, working) as (lock, check_lock):
+            claim.check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
             return _Run(plan, corpus, folder, working, limit, keep_work, quiet, lock, check_lock).run()
     except OSError as error:
         raise RunError(fault_line(error, str(folder))) from error
-
-
-@contextlib.contextmanager
-def _locked(folder: Place, work: Place) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Hold the lock of an output: (its descriptor, what raises where it is lost).
-
-    On a store it is a lease: of the output, else of the work, which machines may share that have like-named outputs.
-    """
-    there = next((one for one in (folder, work) if isinstance(one, Remote)), None)
-    here = next((one for one in (folder, work) if isinstance(one, Path)), None)
-    is_ours = here is None  # else the folder is the output, or goes with the work
-    here = here or place.lock_folder(str(folder))
-    here.mkdir(parents=True, exist_ok=True)
-    try:
-        with files.locked(here, str(folder)) as lock:
-            if there is None:
-                yield lock, lambda: None
-                return
-            with lease.held(there) as check:
-                yield lock, check
-    finally:
-        if is_ours:
-            with contextlib.suppress(OSError):
-                here.rmdir()
-
-
-def _check_output(folder: Place, recipe: Recipe) -> None:
-    """UserError where the output holds something else than this recipe's run."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UserError(f"{folder} is a file; the output is a folder")
-    names = {name for name in place.names_in(folder) if not name.startswith(files.TEMPORARY)} - {".lock"}
-    if names and "recipe.toml" not in names:
-        raise UserError(f"{folder} is not empty and not the output of a run; choose another output")
-    published = names & {"documents", "dropped", "duplicates.parquet"}
-    if published and recipes.load(str(folder / "recipe.toml")).identity() != recipe.identity():
-        raise UserError(
-            f"{folder} holds the output of another recipe ({folder / 'recipe.toml'}); choose another output"
-        )
-
-
-def _check_inputs_outside(plan: Plan, folder: Place, work: Place) -> None:
-    for name, one in (("output", folder), ("work", work)):
-        inside = place.absolute(str(one)) + "/"
-        for shard in plan.every_shard:
-            if shard.path.startswith(inside):
-                raise UserError(f"{shard.path} lies in the {name} folder {one}; write somewhere else")
 
 
 class _Run:
@@ -566,42 +514,3 @@ def _cpu_seconds() -> float:
     """CPU time of this process and of the workers it has waited for."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
-
-
-def environment_key(recipe: Recipe) -> str:
-    """Names the code that makes the bytes: our sources, the user's modules, and the libraries that matter."""
-    digest = hashlib.blake2b(digest_size=16)
-    home = Path(dedup.__file__).parent
-    for source in sorted([*home.rglob("*.py"), *home.rglob("*.npz")]):
-        digest.update(str(source.relative_to(home)).encode() + b"\0" + source.read_bytes() + b"\0")
-    for step in recipe.step:
-        if ":" in step.use:
-            module = user_module(step.use.partition(":")[0], recipe.folder)
-            digest.update(Path(module.__file__ or "").read_bytes())
-    for name in ("ftfy", "langdetect", "pyarrow", "xxhash", "orjson", "zstandard", "numpy"):
-        digest.update(f"{name} {importlib.metadata.version(name)}".encode())
-    return digest.hexdigest()
-
-
-def warm_kernels(recipe: Recipe, say: Callable[[str], None]) -> None:
-    """Compile the recipe's kernels into the cache before workers would each do it."""
-    from dedup import warm
-    from dedup.kernels import compile as compiling
-
-    if compiling.cache_folder() is None or os.environ.get(WARMING):
-        return
-    cold = {name: part for name, part in warm.parts(recipe).items() if not compiling.is_warm(name)}
-    if not cold:
-        return
-    names = sorted({name.partition("-")[0] for name in cold})
-    text = f"compiling kernels for this machine, once (up to a minute): {', '.join(names)}"
-    telling = threading.Timer(2.0, say, [text])  # with another setting they are mostly there, and nobody waits
-    telling.start()
-    os.environ[WARMING] = "1"  # warming runs recipes, which would warm again
-    try:
-        warm.warm(cold, recipe.folder)
-    finally:
-        telling.cancel()
-        del os.environ[WARMING]
-    for name in cold:
-        compiling.mark_warm(name)

@@ -24,6 +24,7 @@ from dedup.io import copies
 from dedup.io.files import TEMPORARY, touch
 from dedup.io.place import Place, Remote, at
 from dedup.recipe import Recipe
+from dedup.runner.environment import environment_key, warm_kernels
 from dedup.runner.local import ONE_THREAD, PATIENCE_SECONDS, Progress, give_back_memory
 from dedup.runner.task import Task, look_up
 from dedup.runner.worker import outcome
@@ -317,8 +318,6 @@ def make_ready(recipe: Recipe, markers: Sequence[str], key: str, run: str, folde
     markers  a file or object in everything that it has to see
     key      of the driver's code
     """
-    from dedup.runner.driver import environment_key, warm_kernels
-
     _begin(run, folder)
     node = socket.gethostname()
     try:

@@ -19,7 +19,7 @@ import dedup
 from dedup import sample
 from dedup.recipe import load
 from dedup.runner import ray as executors
-from dedup.runner.driver import environment_key
+from dedup.runner.environment import environment_key
 from dedup.runner.task import Task
 from tests.runner import test_every_write as every_write
 from tests.runs import DIES, EVERYTHING, NEAR, files, tree_bytes, write_jsonl

@@ -30,7 +30,7 @@ from dedup.io import copies, lease, place, shards, store
 from dedup.io.ranged import Reader
 from dedup.recipe import load
 from dedup.runner import ray as executors
-from dedup.runner.driver import environment_key
+from dedup.runner.environment import environment_key
 from dedup.runner.task import Task, forget, look_up, run_task
 from tests.bucket import Bucket
 from tests.runs import EVERYTHING, NEAR, files, tree_bytes, write_jsonl, write_parquet
