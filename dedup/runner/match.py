@@ -183,7 +183,7 @@ def join_components(
 
     group_shingles   of the components that one task decides, about
     """
-    fetch(os.path.join(e, "pairs.bin") for e in edges)
+    fetch(os.path.join(e, name) for e in edges for name in ("pairs.bin", "crowds.npy", "crowds.bin"))
     groups, count = _grouped(edges, _shingle_files(scans, files), bases, group_shingles)
     save_array(folder / "groups.npy", groups)
     index, done = [np.zeros((0, 3), np.int64)], 0
