@@ -13,6 +13,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "run": "dedup.runner.driver",
     "Result": "dedup.runner.result",
+    "show": "dedup.report.examples",
+    "pairs": "dedup.report.examples",
+    "clusters": "dedup.report.examples",
+    "why": "dedup.report.life",
     "near_duplicates": "dedup.arrays",
     "exact_duplicates": "dedup.arrays",
     "signatures": "dedup.arrays",
@@ -21,13 +25,15 @@ _HOMES = {
     "DedupError": "dedup.errors",
     "FilePath": "dedup.io.named",
 }
-__all__ = ["DedupError", "FilePath", "Result", "__version__", "exact_duplicates", "jaccard", "near_duplicates", "run",
-           "shingle_hashes", "signatures"]  # fmt: skip
+__all__ = ["DedupError", "FilePath", "Result", "__version__", "clusters", "exact_duplicates", "jaccard",
+           "near_duplicates", "pairs", "run", "shingle_hashes", "show", "signatures", "why"]  # fmt: skip
 
 if TYPE_CHECKING:
     from dedup.arrays import exact_duplicates, jaccard, near_duplicates, shingle_hashes, signatures
     from dedup.errors import DedupError
     from dedup.io.named import FilePath
+    from dedup.report.examples import clusters, pairs, show
+    from dedup.report.life import why
     from dedup.runner.driver import run
     from dedup.runner.result import Result
 

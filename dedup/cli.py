@@ -13,6 +13,7 @@ import click
 
 from dedup import __version__
 from dedup.errors import DedupError, UserError
+from dedup.report import commands
 
 Command = Callable[..., Any]
 
@@ -218,19 +219,8 @@ def plan(
         estimate.check_fits(planned, taken)
 
 
-@cli.command()
-@click.argument("output", type=click.Path())
-@click.argument("document_id")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a document.")
-def why(output: str, document_id: str, as_json: bool) -> None:
-    """Tell a document's life: its measures, why it went, what it duplicated, what it stands for.
-
-    Example: dedup why out/quickstart en-30
-    """
-    from dedup.report.life import lives, tell
-
-    for life in lives(output, document_id):
-        click.echo(json.dumps(life, ensure_ascii=False, default=str) if as_json else tell(life))
+for command in commands.COMMANDS:
+    cli.add_command(command)
 
 
 @cli.group()

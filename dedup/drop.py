@@ -88,6 +88,44 @@ def reasons(use: str, settings: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+class Bound(NamedTuple):
+    """One bound of a drop.when step, for one language or (None) for all that have none of their own."""
+
+    reason: str
+    column: str
+    bound: str
+    value: Any
+    language: str | None
+
+
+def bounds(settings: Mapping[str, Any]) -> list[Bound]:
+    """The bounds that the settings of a drop.when step hold, in the order in which they are looked at."""
+    general = dict(settings)
+    languages = _tables(general.pop("per_language", None))
+    found: dict[str, Bound] = {}
+    for rule in _resolved(general, languages):
+        for value, reason in zip(rule.values, rule.names, strict=True):
+            own = next((one for one in languages if reason == rule_name(rule.column, rule.bound, value, one)), None)
+            if reason is not None:
+                found.setdefault(reason, Bound(reason, rule.column, rule.bound, value, own))
+    return list(found.values())
+
+
+def breaches(batch: pa.RecordBatch, settings: Mapping[str, Any]) -> dict[str, pa.Array]:
+    """Of every reason that a drop.when step can give: whether each row breaks that bound, alone or with others."""
+    general = dict(settings)
+    languages = _tables(general.pop("per_language", None))
+    groups = _groups(batch, list(languages)) if languages else None
+    found: dict[str, pa.Array] = {}
+    for rule in _resolved(general, languages):
+        fires = pc.fill_null(_fires(batch[rule.column], rule, groups), False)
+        names = _by_group(rule.names, pa.string(), groups)
+        for name in dict.fromkeys(name for name in rule.names if name is not None):
+            broken = fires if groups is None else pc.and_(fires, pc.fill_null(pc.equal(names, name), False))
+            found[name] = pc.or_(found[name], broken) if name in found else broken
+    return found
+
+
 def rule_name(column: str, bound: str, value: Any, language: str | None = None) -> str:
     """The drop reason of one bound, as tables show it."""
     signs = {"below": "<", "above": ">", "equals": "=", "in": "in", "not_in": "not in"}

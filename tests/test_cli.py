@@ -193,7 +193,10 @@ def test_why_tells_a_dropped_duplicate_its_twin_and_how_similar(dedup: Dedup, fi
     lines = life(dedup("why", finished, "edited-copy-19-of-en-30"))
     assert lines[0] == "edited-copy-19-of-en-30   (en-0.jsonl, line 58)"
     assert lines[1] == "  dropped: near duplicate of en-30 (similarity 0.9733)"
-    assert lines[2].startswith("  word_count = ")
+    assert lines[2] == "  measured by step[2] (measure.gopher.quality)"
+    assert lines[3].split() == ["word_count", "=", "192", "not", "<", "3"]
+    assert "  stays: en-30                                     went: edited-copy-19-of-en-30" in lines
+    assert any("{+Reposted from the reading room. +}The school" in line for line in lines)
 
 
 def test_why_tells_a_kept_document_what_it_stands_for(dedup: Dedup, finished: Path) -> None:
@@ -212,8 +215,9 @@ def test_why_tells_the_rule_and_the_measure(dedup: Dedup, finished: Path) -> Non
     )
     lines = life(dedup("why", finished, junk))
     assert lines[1] == "  dropped: hash_word_ratio > 0.1"
-    ratio = next(line for line in lines if line.startswith("  hash_word_ratio = "))
-    assert float(ratio.split(" = ")[1]) > 0.1
+    ratio = next(line for line in lines if line.startswith("    hash_word_ratio "))
+    assert float(ratio.split()[2]) > 0.1
+    assert ratio.endswith("   > 0.1: dropped")
 
 
 def test_why_tells_of_a_document_without_duplicates(dedup: Dedup, finished: Path) -> None:
@@ -229,6 +233,7 @@ def test_why_as_json_and_by_path_and_row(dedup: Dedup, tmp_path: Path) -> None:
     assert [json.loads(line) for line in lines] == [
         {
             "id": "a.jsonl#2",
+            "source": "a.jsonl",
             "shard": "a.jsonl",
             "row": 2,
             "drop_reason": "exact duplicate",
@@ -238,6 +243,11 @@ def test_why_as_json_and_by_path_and_row(dedup: Dedup, tmp_path: Path) -> None:
             "verified": True,
             "stands_for": [],
             "measures": {},
+            "measured_by": {},
+            "rules": [],
+            "text": "one",
+            "duplicate_of_text": "one",
+            "differences": [["equal", "one"]],
         }
     ]
 
@@ -362,6 +372,25 @@ MISTAKES = {
         "FINISHED: no document has the id 'en-1000'; ids are in report/documents.parquet",
     ),
     "why no run": (["why", "STRANGE", "x"], "STRANGE: no finished run there (report/summary.json is missing)"),
+    "show no run": (["show", "STRANGE"], "STRANGE: no finished run there (report/summary.json is missing)"),
+    "show no such reason": (
+        ["show", "FINISHED", "--reason", "word_count < 4"],
+        "FINISHED: no document was dropped for 'word_count < 4'; did you mean 'word_count < 3'?",
+    ),
+    "show no such source": (
+        ["show", "FINISHED", "--source", "en-0.json"],
+        "FINISHED: there is no source 'en-0.json'; did you mean 'en-0.jsonl'?",
+    ),
+    "show none": (
+        ["show", "FINISHED", "-n", "0"],
+        "Invalid value for '-n': 0 is not in the range x>=1 (see dedup show --help)",
+    ),
+    "pairs no run": (["pairs", "STRANGE"], "STRANGE: no finished run there (report/summary.json is missing)"),
+    "pairs no similarity": (
+        ["pairs", "FINISHED", "--below", "high"],
+        "Invalid value for '--below': 'high' is not a valid float range (see dedup pairs --help)",
+    ),
+    "clusters no run": (["clusters", "STRANGE"], "STRANGE: no finished run there (report/summary.json is missing)"),
 }
 RECIPE_MISTAKES = {
     "key": (['dedup = "near"'], 'outputs = "x"\n', [], "recipe has no key 'outputs'; did you mean 'output'?"),

@@ -1,84 +1,152 @@
-"""Why a document went, or what it stands for: asked of the tables of a finished run."""
+"""What became of a document: asked of the tables of a finished run, which answer for as long as they are kept."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dedup.errors import UserError
+from dedup import drop
+from dedup.errors import DedupError, UserError
+from dedup.io import read
 from dedup.io.place import parquet_source
-from dedup.runner.result import Result
+from dedup.report.differences import differences, windows
+from dedup.report.examples import OWN, ROW, Item, Output, opened
+from dedup.report.finished import Finished, source_of
+from dedup.report.texts import ROW_BITS, Text, texts
+
+BATCH_ROWS = 1 << 16
 
 
-def lives(output: str, document_id: str) -> list[dict[str, Any]]:
-    """Every document of that id: its measures, reason, twin and what it stands for; UserError for none."""
-    result = Result(output)
+def why(output: Output, document_id: str) -> list[Item]:
+    """The life of every document of that id: measures and bounds, reason, twin, what it stands for, texts.
 
-    def source(name: str) -> Any:
-        return parquet_source(result.output / name)
+    UserError where there is none.
+    """
+    finished = opened(output)
+    documents = _documents(finished, document_id)
+    numbers = pa.array(sorted(document["doc_id"] for document in documents), pa.int64())
+    own: dict[int, Item] = {}
+    stands_for: dict[int, list[Item]] = {}
+    with pq.ParquetFile(parquet_source(finished.output / "duplicates.parquet")) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            for row in batch.filter(pc.is_in(batch["doc_id"], numbers)).to_pylist():
+                own[row["doc_id"]] = row
+            for row in batch.filter(pc.is_in(batch["duplicate_of_doc_id"], numbers)).to_pylist():
+                stands_for.setdefault(row["duplicate_of_doc_id"], []).append(row)
+    found = texts(finished, [*numbers.to_pylist(), *(row["duplicate_of_doc_id"] for row in own.values())])
+    steps = measured_by(finished)
+    return [_life(finished, document, own, stands_for, found, steps) for document in documents]
 
-    wanted = pc.equal(pc.field("id"), pa.scalar(document_id, pa.large_string()))
-    documents = pq.read_table(source("report/documents.parquet"), filters=wanted).to_pylist()
-    if not documents:
-        raise UserError(f"{output}: no document has the id {document_id!r}; ids are in report/documents.parquet")
-    duplicates = pq.ParquetFile(source("duplicates.parquet"))
-    numbers = {document["doc_id"] for document in documents}
-    own: dict[int, dict[str, Any]] = {}
-    stands_for: dict[int, list[dict[str, Any]]] = {}
-    for batch in duplicates.iter_batches():
-        values = pa.array(sorted(numbers), pa.int64())
-        for row in batch.filter(pc.is_in(batch["doc_id"], values)).to_pylist():
-            own[row["doc_id"]] = row
-        for row in batch.filter(pc.is_in(batch["duplicate_of_doc_id"], values)).to_pylist():
-            stands_for.setdefault(row["duplicate_of_doc_id"], []).append(row)
-    names = {shard["number"]: shard["name"] for shard in pq.read_table(source("manifest.parquet")).to_pylist()}
-    return [_life(document, names, own, stands_for) for document in documents]
+
+def _documents(finished: Finished, document_id: str) -> list[Item]:
+    """Rows of report/documents.parquet; ids alone are read until one is found."""
+    rows: list[Item] = []
+    with pq.ParquetFile(parquet_source(finished.output / "report" / "documents.parquet")) as file:
+        for group in range(file.num_row_groups):
+            ids = file.read_row_group(group, columns=["id"])["id"]
+            places = pc.indices_nonzero(pc.equal(ids, document_id))
+            if len(places):
+                rows += file.read_row_group(group).take(places).to_pylist()
+    if not rows:
+        raise UserError(
+            f"{finished.output}: no document has the id {document_id!r}; ids are in report/documents.parquet"
+        )
+    return rows
 
 
 def _life(
-    document: dict[str, Any], names: dict[int, str], own: dict[int, Any], stands_for: dict[int, Any]
-) -> dict[str, Any]:
+    finished: Finished,
+    document: Item,
+    own: dict[int, Item],
+    stands_for: dict[int, list[Item]],
+    found: dict[int | None, Text],
+    steps: dict[str, str],
+) -> Item:
     number = document["doc_id"]
-    twin = own.get(number, {})
-    shown = {key: value for key, value in document.items() if key not in ("id", "doc_id", "drop_reason")}
-    return {
+    shard = finished.shards[number >> ROW_BITS]
+    twin = own.get(number)
+    text = found[number]
+    life = {
         "id": document["id"],
-        "shard": names[number >> 40],
-        "row": number & ((1 << 40) - 1),
+        "source": source_of(shard),
+        "shard": shard.name,
+        "row": number & ROW,
         "drop_reason": document["drop_reason"],
-        "duplicate_of": twin.get("duplicate_of"),
-        "similarity": twin.get("similarity"),
-        "kind": twin.get("kind"),
-        "verified": twin.get("verified"),
+        **{key: twin and twin[key] for key in ("duplicate_of", "similarity", "kind", "verified")},
         "stands_for": [
             {k: row[k] for k in ("id", "similarity", "kind", "verified")} for row in stands_for.get(number, [])
         ],
-        "measures": shown,
+        "measures": {key: value for key, value in document.items() if key not in OWN},
+        "measured_by": {key: step for key, step in steps.items() if key in document},
+        "rules": rules_of(finished, document),
+        "text": text.text,
     }
+    if text.note:
+        life["note"] = text.note
+    if twin is not None:
+        other = found[twin["duplicate_of_doc_id"]]
+        life["duplicate_of_text"] = other.text
+        if other.note:
+            life["duplicate_of_note"] = other.note
+        if text.text is not None and other.text is not None:
+            life["differences"] = [list(span) for span in windows(differences(other.text, text.text))]
+    return life
 
 
-def tell(life: dict[str, Any]) -> str:
-    """One document's life for a person."""
-    lines = [f"{life['id']}   ({life['shard']}, line {life['row'] + 1})"]
-    if life["duplicate_of"] is not None:
-        lines.append(f"  dropped: {life['drop_reason']} of {life['duplicate_of']} ({_similarity(life)})")
-    elif life["drop_reason"] is not None:
-        lines.append(f"  dropped: {life['drop_reason']}")
-    else:
-        lines.append("  kept" if life["stands_for"] else "  kept; no document was dropped for it")
-    lines += [f"  stands for {twin['id']} ({twin['kind']}, {_similarity(twin)})" for twin in life["stands_for"]]
-    lines += [f"  {name} = {_number(value)}" for name, value in life["measures"].items()]
-    return "\n".join(lines)
+def rules_of(finished: Finished, document: Item) -> list[Item]:
+    """The bounds of the recipe's rules that hold for a document: rule, column, what was measured, whether it breaks it.
+
+    What was not measured, because the document had been dropped before, breaks none: null.
+    """
+    found = []
+    for step in finished.recipe.get("step", ()):
+        if step.get("use") != "drop.when":
+            continue
+        settings = {key: value for key, value in step.items() if key != "use"}
+        bounds = drop.bounds(settings)
+        language = document.get(drop.LANGUAGE)
+        tables = settings.get("per_language", {})
+        its_own = set(tables.get(language, {}))
+        broken = _broken(settings, document, {bound.column for bound in bounds})
+        for bound in bounds:
+            if bound.column in document and bound.language == (language if bound.column in its_own else None):
+                value = document[bound.column]
+                found.append(
+                    {
+                        "rule": bound.reason,
+                        "column": bound.column,
+                        "measured": value,
+                        "breaks": None if value is None else bound.reason in broken,
+                    }
+                )
+    return found
 
 
-def _similarity(pair: dict[str, Any]) -> str:
-    if pair["similarity"] is None:
-        return "through a third document"
-    return f"{'similarity' if pair['verified'] else 'estimated similarity'} {_number(pair['similarity'])}"
+def _broken(settings: Item, document: Item, columns: set[str]) -> set[str]:
+    """The reasons whose bounds a document breaks, told by the code that decides."""
+    known = {name: document[name] for name in (*columns, drop.LANGUAGE) if name in document}
+    if not columns <= set(known):  # of the input, and in no table
+        return set()
+    broken = drop.breaches(pa.RecordBatch.from_pylist([known]), settings)
+    return {reason for reason, fires in broken.items() if fires[0].as_py()}
 
 
-def _number(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def measured_by(finished: Finished) -> dict[str, str]:
+    """The step that adds each measure, as far as shipped stages that need no column of the input tell it."""
+    from dedup.stages import shipped
+
+    batch = read.empty(read.Source())
+    found: dict[str, str] = {}
+    for number, step in enumerate(finished.recipe.get("step", ())):
+        stage = shipped().get(step.get("use"))
+        if stage is None or step["use"].startswith("drop."):
+            continue
+        try:
+            after = stage(batch, **{key: value for key, value in step.items() if key != "use"})
+        except (KeyError, DedupError, OSError):  # a column or a file that is not here: nothing is told of the step
+            continue
+        new = [name for name in after.schema.names if name not in batch.schema.names]
+        found |= {name: f"step[{number}] ({step['use']})" for name in new if name[0] != "_"}
+        batch = after
+    return found
