@@ -383,7 +383,7 @@ MISTAKES = {
     ),
     "show none": (
         ["show", "FINISHED", "-n", "0"],
-        "Invalid value for '-n': 0 is not in the range x>=1 (see dedup show --help)",
+        "Invalid value for '-n' / '--number': 0 is not in the range x>=1 (see dedup show --help)",
     ),
     "pairs no run": (["pairs", "STRANGE"], "STRANGE: no finished run there (report/summary.json is missing)"),
     "pairs no similarity": (

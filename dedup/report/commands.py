@@ -14,7 +14,9 @@ Command = Callable[..., Any]
 
 
 def _count(command: Command) -> Command:
-    option = click.option("-n", "n", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
+    option = click.option(
+        "-n", "--number", "n", type=click.IntRange(min=1), default=10, show_default=True, help="How many."
+    )
     return option(command)
 
 
