@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "run": "dedup.runner.driver",
+    "rerun": "dedup.runner.whatif",
     "Result": "dedup.runner.result",
     "show": "dedup.report.examples",
     "pairs": "dedup.report.examples",
@@ -26,7 +27,7 @@ _HOMES = {
     "FilePath": "dedup.io.named",
 }
 __all__ = ["DedupError", "FilePath", "Result", "__version__", "clusters", "exact_duplicates", "jaccard",
-           "near_duplicates", "pairs", "run", "shingle_hashes", "show", "signatures", "why"]  # fmt: skip
+           "near_duplicates", "pairs", "rerun", "run", "shingle_hashes", "show", "signatures", "why"]  # fmt: skip
 
 if TYPE_CHECKING:
     from dedup.arrays import exact_duplicates, jaccard, near_duplicates, shingle_hashes, signatures
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dedup.report.life import why
     from dedup.runner.driver import run
     from dedup.runner.result import Result
+    from dedup.runner.whatif import rerun
 
 
 def __getattr__(name: str) -> Any:

@@ -102,6 +102,14 @@ def put_array(path: Place, array: npt.NDArray[Any]) -> str:
     return str(path)
 
 
+def link(old: Path, new: Path) -> None:
+    """The same file under another name, or a copy where that cannot be; for files that are only ever replaced whole."""
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
+
+
 def remove_temporary(folder: Path) -> None:
     """Remove what an interrupted run left half-written below a folder."""
     for where, folders, names in os.walk(folder):

@@ -47,6 +47,7 @@ from dedup.runner.environment import environment_key, warm_kernels
 from dedup.runner.local import Executor, Local, Serial, fault_line, own_peak_rss_bytes
 from dedup.runner.references import exit_code, summarize_references, write_rejected
 from dedup.runner.result import Result
+from dedup.runner.reuse import KEPT, Reuse, key_of_run, write_kept
 from dedup.runner.task import Task, key_of
 
 
@@ -94,11 +95,18 @@ def run(
 
 
 def run_recipe(
-    loaded: Recipe, *, limit: int | None, keep_work: bool, quiet: bool, corpus: budget.Corpus | None = None
+    loaded: Recipe,
+    *,
+    limit: int | None,
+    keep_work: bool,
+    quiet: bool,
+    corpus: budget.Corpus | None = None,
+    reuse: Callable[[Plan], Reuse] | None = None,
 ) -> Result:
     """Run a recipe that is checked.
 
     corpus   what is known of its shards, so that they are not looked at again
+    reuse    gives what makes its scans from those of an earlier run
     """
     working = place.work_folder(loaded.output, loaded.work)
     folder = place.at(loaded.output, scratch=working if isinstance(working, Path) else None)
@@ -113,7 +121,8 @@ def run_recipe(
     try:
         with indexing.held(plan), claim.locked(folder, working) as (lock, check_lock):
             claim.check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
-            return _Run(plan, corpus, folder, working, limit, keep_work, quiet, lock, check_lock).run()
+            again = None if reuse is None else reuse(plan)
+            return _Run(plan, corpus, folder, working, limit, keep_work, quiet, lock, check_lock, again).run()
     except OSError as error:
         raise RunError(fault_line(error, str(folder))) from error
 
@@ -132,16 +141,17 @@ class _Run:
         quiet: bool,
         lock: int,
         check_lock: Callable[[], None],
+        reuse: Reuse | None = None,
     ) -> None:
         self.plan, self.folder, self.limit, self.keep_work, self.quiet = plan, folder, limit, keep_work, quiet
-        self.lock, self.check_lock = lock, check_lock
+        self.lock, self.check_lock, self.reuse = lock, check_lock, reuse
         self.show = progress.make(quiet)
         self.work = work
         self.code = environment_key(plan.recipe)
         self.environment = key_of(self.code, plan.files)
         self.begun = time.monotonic()
         self.cpu_begun = _cpu_seconds()
-        self.key = key_of(self.environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.every_shard])
+        self.key = key_of_run(plan, limit, self.environment)
         self.index = indexing.Index(plan, limit) if plan.recipe.index is not None else None
         if self.index is not None:
             self.key = key_of(self.key, self.index.state)
@@ -205,6 +215,8 @@ class _Run:
             "key": self.key,
         }
         tables.write_json(self.folder / "report" / "summary.json", summary)
+        if self.keep_work:
+            write_kept(self.work, self.key, self.limit)
         self._remove_work()
         return Result(self.folder)
 
@@ -255,7 +267,8 @@ class _Run:
             summary = Result(self.folder).summary
         except UserError:
             return False
-        return summary.get("key") == self.key and summary.get("files_written") == _published(self.folder)
+        is_kept = not self.keep_work or (self.work / KEPT).exists()
+        return is_kept and summary.get("key") == self.key and summary.get("files_written") == _published(self.folder)
 
     def _prepare(self) -> None:
         changed = self._changed_inputs()
@@ -271,6 +284,7 @@ class _Run:
         tables.write_recipe(self.folder / "recipe.toml", tomli_w.dumps(self.plan.recipe.as_dict()))
         if isinstance(self.work, Path):
             self.work.mkdir(parents=True, exist_ok=True)
+        (self.work / KEPT).unlink(missing_ok=True)
         tables.write_manifest(self.folder / "manifest.parquet", self.plan.every_shard)
         if changed:
             more = f" (and {len(changed) - 1:,} more)" if len(changed) > 1 else ""
@@ -353,18 +367,22 @@ class _Run:
                 self.limit,
                 recipe.folder,
                 room=sizes.room,
+                keep=self.keep_work,
             )
             key = key_of(
                 key,
                 [(s.use, s.settings) for s in (*one.stages, *one.barriers)],
                 recipe.measure_all,
                 self.limit,
+                self.keep_work,
                 plan.source.text,
                 plan.source.id,
                 {k: str(v) for k, v in plan.source.more.items()},
             )
             reading = dataclasses.replace(done, stages=reference_stages(plan, one.stages), is_reference=True)
             tasks = _scan_tasks(here, key, theirs, before, reading) + _scan_tasks(here, key, parts, earlier, done)
+            if self.reuse is not None:
+                tasks = self.reuse.rescans(number, tasks)
             found_counts = self._tasks(f"scan {number}" if len(plan.passes) > 1 else "scan", tasks, _bytes(plan))
             references, their_counts = scanned.of_tasks(theirs, found_counts[: len(theirs)], tasks[: len(theirs)])
             left, found_counts = scanned.of_tasks(parts, found_counts[len(theirs) :], tasks[len(theirs) :])

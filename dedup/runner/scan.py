@@ -1,7 +1,7 @@
 """The scan of one unit: read, run the stages up to the barrier, and write small tables beside each other.
 
 rows.arrow      one row a document: _row within its piece, the user's id, drop_reason, measures, bytes of text,
-                exact key, keep order
+                exact key, keep order; with `keep` also which step dropped it, and the bytes that changing steps saw
 exact-*.bin     exchange rows of an exact barrier
 sketches-*.bin  signatures of near barriers;  shingles-*.npy shingles a document;  bands-*.bin exchange rows: barriers
                 of equal settings share them
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedup import buffers, drop, exact, memory
+from dedup.buffers import Int64s
 from dedup.errors import UserError
 from dedup.io import jsonl, parquet, read
 from dedup.io.copies import on_disk
@@ -51,6 +52,7 @@ REJECTED = pa.schema(
     ]
 )
 CHANGED = pa.schema([("document", pa.int64()), ("text", pa.large_string())])
+DROPPED_AT = "_dropped_at"  # int16: the place of the step that dropped the document, as Done tells it
 EXACT_SEGMENT = 1 << 18  # documents a segment of an exact exchange
 
 
@@ -79,6 +81,12 @@ class Work:
     folder: str  # of the recipe
     is_reference: bool = False
     room: int | None = None  # bytes of a task; what a document takes may not be more
+    keep: bool = False  # it is left for `dedup rerun` and `dedup sweep`
+
+    @property
+    def signs_all(self) -> bool:
+        """Whether dropped documents get signatures too, so that another rule may drop less."""
+        return self.keep and self.measure_all
 
 
 def scan_unit(folder: Path, progress: Progress, *, unit: Unit, work: Work, earlier: Earlier | None) -> dict[str, Any]:
@@ -118,7 +126,7 @@ def _scan(
     earlier: Earlier | None,
     broken: Mapping[int, parquet.BrokenGroup],
 ) -> dict[str, Any]:
-    before = _Before(earlier) if earlier is not None else None
+    before = Before(earlier) if earlier is not None else None
     counts: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {name: [0] * len(unit.pieces) for name in OF_PIECES}
     steps = Steps(work.stages, work.folder, work.measure_all, keep_all=work.is_reference)
     first = 0
@@ -126,11 +134,29 @@ def _scan(
     with contextlib.closing(_Sinks(folder, work)) as sinks:
         for batch, decoded_bytes in _batches(unit, work, broken, sinks, counts, reasons):
             if batch.num_rows:
-                batch, original = _begin(batch, before, first)
+                batch, original = _begin(batch, before, np.arange(first, first + batch.num_rows))
                 sinks.add(steps.apply(batch), original, first)
                 first += batch.num_rows
             progress(batch.num_rows, decoded_bytes)
-    return counts | {"rejected_by_reason": dict(reasons), "steps": steps.counts}
+    return counts | {"rejected_by_reason": dict(reasons), "steps": steps.counts, "signs_all": work.signs_all}
+
+
+def scan_some(
+    folder: Path, work: Work, batches: Iterable[tuple[pa.RecordBatch, Int64s]], earlier: Earlier | None
+) -> list[dict[str, Any]]:
+    """Scan some documents of a unit as if there were no others: they are numbered from 0; the counts of each step.
+
+    batches   and their numbers within the unit, ascending
+    """
+    before = Before(earlier) if earlier is not None else None
+    steps = Steps(work.stages, work.folder, work.measure_all, keep_all=work.is_reference)
+    first = 0
+    with contextlib.closing(_Sinks(folder, work)) as sinks:
+        for batch, documents in batches:
+            batch, original = _begin(batch, before, documents)
+            sinks.add(steps.apply(batch), original, first)
+            first += batch.num_rows
+    return steps.counts
 
 
 def _batches(
@@ -146,7 +172,7 @@ def _batches(
     size = 0
     for n, piece in enumerate(unit.pieces):
         piece.shard.check_unchanged()
-        for chunk in _read(piece, work, broken.get(n)):
+        for chunk in read_piece(piece, work, broken.get(n)):
             sinks.reject(n, chunk.rejected)
             reasons.update(r.reason for r in chunk.rejected)
             _count(chunk, n, counts)
@@ -160,7 +186,9 @@ def _batches(
         yield pa.concat_batches(held), size
 
 
-def _read(piece: Piece, work: Work, broken: parquet.BrokenGroup | None) -> Iterator[read.Chunk]:
+def read_piece(
+    piece: Piece, work: Work, broken: parquet.BrokenGroup | None = None
+) -> Iterator[read.Chunk]:
     """The documents of a piece; UserError for one that takes more memory than a task has."""
     longest = None if work.room is None else work.room // DOCUMENT_COPIES
     try:
@@ -188,7 +216,7 @@ def _count(chunk: read.Chunk, n: int, counts: dict[str, Any]) -> None:
         counts[name][n] += more
 
 
-class _Before:
+class Before:
     """The columns and texts that earlier passes left for a unit, by document."""
 
     def __init__(self, earlier: Earlier) -> None:
@@ -196,30 +224,45 @@ class _Before:
         self.changed = Changes(earlier.folder)
         self.dropped = np.load(on_disk(earlier.dropped))
 
-    def lay_over(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
-        """The batch with its earlier texts, measures and drop reasons."""
-        rows = self.rows.slice(first, batch.num_rows)
+    def lay_over(self, batch: pa.RecordBatch, documents: Int64s) -> pa.RecordBatch:
+        """The batch with what is known of its documents: their texts, measures and drop reasons."""
+        if not len(documents):
+            return batch
+        first, is_stretch = int(documents[0]), int(documents[-1]) - int(documents[0]) + 1 == len(documents)
+        rows = self.rows.slice(first, len(documents)) if is_stretch else self.rows.take(pa.array(documents))
         for field_ in rows.schema:
             if not field_.name.startswith("_") and field_.name != read.ID:
                 batch = drop.set_column(batch, field_.name, buffers.one_chunk(rows[field_.name]))
-        low, high = np.searchsorted(self.dropped, [first, first + batch.num_rows])
-        gone = np.zeros(batch.num_rows, np.bool_)
-        gone[self.dropped[low:high] - first] = True
-        reason = pc.if_else(pa.array(gone), pa.scalar(DUPLICATE, pa.string()), batch[drop.REASON])
-        return drop.set_column(batch, drop.REASON, reason)
+        texts = buffers.with_replaced(buffers.large_strings(batch[read.TEXT]), *self.changed.at(documents))
+        return drop.set_column(
+            drop.set_column(batch, read.TEXT, texts), drop.REASON, self.reasons(batch[drop.REASON], documents)
+        )
+
+    def reasons(self, by_rule: Any, documents: Int64s) -> Any:
+        """The drop reasons that some documents enter with, from those that rules gave."""
+        at = np.minimum(np.searchsorted(self.dropped, documents), max(len(self.dropped) - 1, 0))
+        gone = self.dropped[at] == documents if len(self.dropped) else np.zeros(len(documents), np.bool_)
+        return pc.if_else(pa.array(gone), pa.scalar(DUPLICATE, pa.string()), by_rule)
 
 
 DUPLICATE = "duplicate"  # the reason of rows that a barrier dropped, while later passes run
 
 
-def _begin(batch: pa.RecordBatch, before: _Before | None, first: int) -> tuple[pa.RecordBatch, Any]:
+def _begin(batch: pa.RecordBatch, before: Before | None, documents: Int64s) -> tuple[pa.RecordBatch, Any]:
     """(batch as the first stage sees it, texts as they are in the input)."""
     original = batch[read.TEXT]
     batch = drop.set_column(batch, drop.REASON, pa.nulls(batch.num_rows, pa.string()))
-    if before is None:
-        return batch, original
-    batch = before.lay_over(batch, first)
-    return drop.set_column(batch, read.TEXT, before.changed.over(original, first)), original
+    return (batch if before is None else before.lay_over(batch, documents)), original
+
+
+def size_column(at: int) -> str:
+    """int64: the bytes of each text that the step at a place saw, which may change texts."""
+    return f"_size_{at}"
+
+
+def exact_writer(folder: Path, barrier: int) -> ExchangeWriter:
+    """For rows of an exact barrier: high and low half of the key, keep order, low half of the text's key, document."""
+    return ExchangeWriter(folder / f"exact-{barrier}.bin", 5)
 
 
 class _Sinks:
@@ -230,12 +273,12 @@ class _Sinks:
         self._rows: Any = None
         self._changed = pa.ipc.new_file(str(folder / "changed.arrow"), CHANGED)
         self._rejected = pa.ipc.new_file(str(folder / "rejected.arrow"), REJECTED)
-        self._exchanges = {n: ExchangeWriter(folder / f"exact-{n}.bin", 5) for n in range(len(work.barriers))}
+        self._exchanges = {n: exact_writer(folder, n) for n in range(len(work.barriers))}
         self._near: dict[int, _NearSink] = {}
         for n, files in near_files(work.barriers).items():
             settings, bands = bands_of(work.barriers[n])
             if files.sketches not in self._near:
-                self._near[files.sketches] = _NearSink(folder, files.sketches, settings)
+                self._near[files.sketches] = _NearSink(folder, files.sketches, settings, signs_all=work.signs_all)
             self._near[files.sketches].cut(files.bands, bands)
 
     def reject(self, piece: int, rejected: Sequence[read.Rejected]) -> None:
@@ -265,6 +308,9 @@ class _Sinks:
             self._add_exact(n, step, done, keys[places], ranks[places], first)
         for sink in self._near.values():
             sink.add(done, first)
+        if self._work.keep:
+            columns[DROPPED_AT] = pa.array(done.dropped_at)
+            columns |= {size_column(at): pa.array(size) for at, size in done.sizes.items()}
         rows = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if self._rows is None:
             self._rows = pa.ipc.new_file(str(self._folder / "rows.arrow"), rows.schema)
@@ -301,8 +347,8 @@ class _Sinks:
 class _NearSink:
     """The files of near barriers whose signatures are the same."""
 
-    def __init__(self, folder: Path, number: int, settings: Sketch) -> None:
-        self._folder, self._settings = folder, settings
+    def __init__(self, folder: Path, number: int, settings: Sketch, *, signs_all: bool) -> None:
+        self._folder, self._settings, self._signs_all = folder, settings, signs_all
         self._sketches = signing.SketchWriter(folder / f"sketches-{number}.bin")
         self._counts = folder / f"shingles-{number}.npy"
         self._bands: dict[int, tuple[Bands, ExchangeWriter]] = {}
@@ -316,6 +362,10 @@ class _NearSink:
     def add(self, done: Done, first: int) -> None:
         """Documents from `first` on."""
         settings, alive, places = self._settings, done.alive, done.places
+        if self._signs_all:
+            alive, places = done.measured, np.arange(done.batch.num_rows)
+        is_dropped = np.ones(done.batch.num_rows, np.bool_)
+        is_dropped[done.places] = False
         tokens = alive[TOKENS] if TOKENS in alive.schema.names and not settings.fold_traditional else None
         texts = buffers.large_strings(alive[read.TEXT])
         for at in range(0, done.batch.num_rows, 8192):  # signatures of short texts outweigh them: bounded by rows
@@ -332,6 +382,7 @@ class _NearSink:
             sketches = signing.sketch(buffers.frozen(offsets), hashes, settings)
             sketches.counts[here < 0] = 0
             self._sketches.add(sketches)
+            sketches.counts[is_dropped[at:until]] = 0  # they are no candidates
             for bands, exchange in self._bands.values():
                 exchange.add(first + at, match.band_rows(sketches, 0, bands))
             self._shingles.append(np.maximum(np.diff(offsets) - settings.shingle + 1, 1).astype(np.uint32))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,14 +25,25 @@ from dedup.stages import find, with_copies
 class Done(NamedTuple):
     """A batch after the steps.
 
-    batch    every row in its place, without transient columns
-    alive    the rows without a drop reason, with transient columns
-    places   int64[alive]   their places in `batch`, ascending
+    batch       every row in its place, without transient columns
+    alive       the rows without a drop reason, with transient columns
+    places      int64[alive]   their places in `batch`, ascending
+    measured    with `measure_all` every row, with transient columns; else those that are alive
+    dropped_at  int16[rows]   the place of the step that dropped the row; -1 dropped before, the number of steps: not
+    sizes       of each step that may change texts, by its place: int64[rows], the bytes it saw of each row's text
     """
 
     batch: pa.RecordBatch
     alive: pa.RecordBatch
     places: buffers.Int64s
+    measured: pa.RecordBatch
+    dropped_at: npt.NDArray[np.int16]
+    sizes: dict[int, buffers.Int64s]
+
+
+def changes_text(step: Step) -> bool:
+    """Whether a stage may change texts: one of the user's may do anything."""
+    return step.use.startswith("clean.") or ":" in step.use
 
 
 class Steps:
@@ -52,19 +64,30 @@ class Steps:
     def apply(self, batch: pa.RecordBatch) -> Done:
         """The batch after all steps; it has a drop reason already."""
         aside = _Aside(batch)
-        if not self._measure_all:
-            batch = aside.take_dropped(batch)
-        for (step, function), counts in zip(self._steps, self.counts, strict=True):
+        dropped_at = np.full(batch.num_rows, len(self._steps), np.int16)
+        sizes: dict[int, buffers.Int64s] = {}
+        batch = self._after(-1, batch, aside, dropped_at)
+        for at, ((step, function), counts) in enumerate(zip(self._steps, self.counts, strict=True)):
             begun = time.process_time()
+            lengths = pc.binary_length(batch[read.TEXT])
             counts["rows"] += batch.num_rows
-            counts["bytes"] += pc.sum(pc.binary_length(batch[read.TEXT])).as_py() or 0
-            batch = _run(step, function, batch)
-            if not self._measure_all:
-                batch = aside.take_dropped(batch)
+            counts["bytes"] += pc.sum(lengths).as_py() or 0
+            if changes_text(step):
+                sizes[at] = np.zeros(len(dropped_at), np.int64)
+                sizes[at][aside.places] = pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False)
+            batch = self._after(at, _run(step, function, batch), aside, dropped_at)
             counts["cpu_seconds"] += time.process_time() - begun
         if self._keep_all:
             batch = drop.set_column(batch, drop.REASON, pa.nulls(batch.num_rows, pa.string()))
-        return aside.lay_back(batch)
+            dropped_at[:] = len(self._steps)
+        return aside.lay_back(batch, dropped_at, sizes)
+
+    def _after(self, at: int, batch: pa.RecordBatch, aside: _Aside, dropped_at: npt.NDArray[np.int16]) -> Any:
+        """What goes on after the step at a place, with what that dropped noted."""
+        if batch[drop.REASON].null_count < batch.num_rows:
+            gone = aside.places[batch[drop.REASON].is_valid().to_numpy(zero_copy_only=False)]
+            dropped_at[gone] = np.minimum(dropped_at[gone], at)
+        return batch if self._measure_all else aside.take_dropped(batch)
 
 
 def _run(step: Step, function: Any, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -79,10 +102,13 @@ def _run(step: Step, function: Any, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 class _Aside:
-    """Rows that were dropped, until the others have seen every step."""
+    """Rows that were dropped, until the others have seen every step.
+
+    places   int64   where those that go on were in the batch
+    """
 
     def __init__(self, batch: pa.RecordBatch) -> None:
-        self._places = np.arange(batch.num_rows)
+        self.places = np.arange(batch.num_rows)
         self._parts: list[tuple[buffers.Int64s, pa.RecordBatch]] = []
 
     def take_dropped(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -90,22 +116,25 @@ class _Aside:
         if batch[drop.REASON].null_count == batch.num_rows:
             return batch
         gone = batch[drop.REASON].is_valid().to_numpy(zero_copy_only=False)
-        self._parts.append((self._places[gone], buffers.filter_rows(buffers.without_transient(batch), gone)))
-        self._places = self._places[~gone]
+        self._parts.append((self.places[gone], buffers.filter_rows(buffers.without_transient(batch), gone)))
+        self.places = self.places[~gone]
         return buffers.filter_rows(batch, ~gone)
 
-    def lay_back(self, batch: pa.RecordBatch) -> Done:
+    def lay_back(
+        self, batch: pa.RecordBatch, dropped_at: npt.NDArray[np.int16], sizes: dict[int, buffers.Int64s]
+    ) -> Done:
         """All rows in their places; `batch` is what is left."""
         whole = buffers.without_transient(batch)
         if not self._parts:
             is_alive = batch[drop.REASON].is_null().to_numpy(zero_copy_only=False)
             alive = batch if is_alive.all() else buffers.filter_rows(batch, is_alive)
-            return Done(whole, alive, np.flatnonzero(is_alive))
+            return Done(whole, alive, np.flatnonzero(is_alive), batch, dropped_at, sizes)
         names = whole.schema.names
         parts = [pa.Table.from_batches([part.select([n for n in names if n in part.schema.names])])
                  for _, part in self._parts]  # fmt: skip
         order = np.empty(sum(len(places) for places, _ in self._parts) + batch.num_rows, np.int64)
-        order[np.concatenate([self._places, *(places for places, _ in self._parts)])] = np.arange(len(order))
+        order[np.concatenate([self.places, *(places for places, _ in self._parts)])] = np.arange(len(order))
         rows = pa.concat_tables([pa.Table.from_batches([whole]), *parts], promote_options="default")
         columns = [buffers.one_chunk(column).take(pa.array(order)) for column in rows.columns]
-        return Done(pa.RecordBatch.from_arrays(columns, schema=rows.schema), batch, self._places)
+        every = pa.RecordBatch.from_arrays(columns, schema=rows.schema)
+        return Done(every, batch, self.places, batch, dropped_at, sizes)

@@ -1,0 +1,76 @@
+"""What a finished run left under work/, and the scans of another recipe made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dedup.errors import UserError
+from dedup.plan import Plan, reference_stages
+from dedup.runner.environment import environment_key
+from dedup.runner.lineup import Lineup, line_up, same_makers
+from dedup.runner.rescan import Kept
+from dedup.runner.scan import Work
+from dedup.runner.tables import write_json
+from dedup.runner.task import Task, key_of
+
+KEPT = "kept.json"
+
+
+def write_kept(work: Path, key: str, limit: int | None) -> None:
+    """Say that what lies under work/ is all of the run with this key."""
+    write_json(work / KEPT, {"key": key, "limit": limit})
+
+
+def read_kept(output: str, work: Path) -> dict[str, Any]:
+    """What write_kept said; UserError where nothing was kept."""
+    try:
+        return dict(json.loads((work / KEPT).read_text()))
+    except FileNotFoundError:
+        raise UserError(
+            f"{output}: made without --keep-work ({work / KEPT} is missing); run its recipe again with --keep-work"
+        ) from None
+
+
+def key_of_run(plan: Plan, limit: int | None, environment: str | None = None) -> str:
+    """Names everything that the bytes of a run depend on, but for an index."""
+    environment = environment or key_of(environment_key(plan.recipe), plan.files)
+    return key_of(environment, plan.recipe.identity(), limit, [s.fingerprint for s in plan.every_shard])
+
+
+class Reuse:
+    """Makes the scans of a plan from those of a run over the same input."""
+
+    def __init__(self, before: Plan, work: Path, now: Plan, *, reads_texts: bool = True) -> None:
+        """work: where that run worked;  reads_texts: as Kept says."""
+        self._work, self._reads_texts = work, reads_texts
+        self._lineups = [_lineups(before, now, number) for number in range(len(now.passes))]
+
+    def rescans(self, number: int, tasks: Sequence[Task]) -> list[Task]:
+        """The scans of a pass; those stay as they are for which texts have to be read again."""
+        return [self._rescan(number, task) for task in tasks]
+
+    def _rescan(self, number: int, task: Task) -> Task:
+        work: Work = task.arguments["work"]
+        lineup = self._lineups[number][work.is_reference]
+        if lineup is None:
+            return task
+        folder = self._work / f"pass-{number}" / Path(task.folder).name
+        arguments = task.arguments | {"kept": Kept(str(folder), lineup, self._reads_texts)}
+        return dataclasses.replace(task, function="dedup.runner.rescan:rescan_unit", arguments=arguments)
+
+
+def _lineups(before: Plan, now: Plan, number: int) -> dict[bool, Lineup | None]:
+    """Of a pass: for what it is compared with (True), and for the input."""
+    if number >= len(before.passes) or not same_makers(before, now, number):
+        return {True: None, False: None}
+    stages, old = now.passes[number].stages, before.passes[number].stages
+    references, old_references = reference_stages(now, stages), reference_stages(before, old)
+    same = [(s.use, s.settings) for s in references] == [(s.use, s.settings) for s in old_references]
+    return {
+        True: line_up(before, now, number, references, old_references) if same else None,
+        False: line_up(before, now, number, stages, old),
+    }
