@@ -59,10 +59,17 @@ def _against(command: Command) -> Command:
 
 
 def _run_options(command: Command) -> Command:
-    """The options that every command that runs something takes."""
-    command = _against(command)
+    """The options that every command that reads an input and runs something takes."""
+    limit = click.option("--limit", type=click.IntRange(min=1), help="Only the first N documents of every shard.")
+    index = click.option(
+        "--index", type=click.Path(), help="Folder of what earlier runs kept; compared with, added to."
+    )
+    return index(_how_options(limit(_against(command))))
+
+
+def _how_options(command: Command) -> Command:
+    """The options of what writes an output."""
     options = [
-        click.option("--index", type=click.Path(), help="Folder of what earlier runs kept; compared with, added to."),
         click.option("-o", "--output", type=click.Path(), help="Folder or URL to write to."),
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step."
@@ -74,8 +81,7 @@ def _run_options(command: Command) -> Command:
         click.option("--executor", type=click.Choice(["serial", "local", "ray"]), help="Where tasks run."),
         click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster, for --executor ray."),
         click.option("--work", type=click.Path(), help="Folder or URL for temporary work, instead of OUTPUT/work."),
-        click.option("--limit", type=click.IntRange(min=1), help="Only the first N documents of every shard."),
-        click.option("--keep-work", is_flag=True, help="Leave intermediate files where they are."),
+        click.option("--keep-work", is_flag=True, help="Leave intermediate files, for `dedup rerun` and `sweep`."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ]
     return functools.reduce(lambda done, option: option(done), reversed(options), command)
@@ -157,14 +163,36 @@ def _one_step(step: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
 def _run(recipe: Any, inputs: Any, output: str | None, options: dict[str, Any]) -> None:
     import dedup
 
-    quiet = options.pop("quiet")
     against = list(options.pop("against")) or None
-    result = dedup.run(recipe, inputs, output, against=against, quiet=quiet, **options)
+    _show(dedup.run(recipe, inputs, output, against=against, **options), quiet=options["quiet"])
+
+
+def _show(result: Any, *, quiet: bool) -> None:
+    """Print what a run gave, and exit as it says."""
     if not quiet:
         from dedup.report.summary import render
 
         click.echo(render(result))
     sys.exit(result.exit_code)
+
+
+@cli.command()
+@click.argument("earlier", type=click.Path(), metavar="OUTPUT")
+@click.argument("recipe", type=click.Path())
+@_how_options
+def rerun(earlier: str, recipe: str, output: str | None, **options: Any) -> None:
+    """Run another recipe over what a run has read, with the measures and signatures it left.
+
+    OUTPUT was made with --keep-work. What RECIPE says of its input gives way to what that run has read. The bytes are
+    those of `dedup run`; a changed threshold costs little more than writing.
+
+    Example: dedup rerun out/kept quickstart --set threshold=0.9 -o out/rerun
+    """
+    import dedup
+
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    _show(dedup.rerun(earlier, recipe, output, **options), quiet=options["quiet"])
 
 
 @cli.command(cls=_ManyWords)

@@ -81,14 +81,19 @@ class NearFilesOf:
         is_anew = self._is_anew[documents]
         bases = np.array([0, len(self._alive)])
         if not is_anew.any():
-            return signing.read_sketches([os.path.join(self._old, f"sketches-{before}.bin")], bases, documents, settings)
-        old = signing.read_sketches([os.path.join(self._old, f"sketches-{before}.bin")], bases, documents[~is_anew], settings)
+            return signing.read_sketches(
+                [os.path.join(self._old, f"sketches-{before}.bin")], bases, documents, settings
+            )
+        old = signing.read_sketches(
+            [os.path.join(self._old, f"sketches-{before}.bin")], bases, documents[~is_anew], settings
+        )
         first = int(self._is_anew[: documents[0]].sum())
         places = np.arange(first, first + int(is_anew.sum()))
         bases = np.array([0, int(self._is_anew.sum())])
         new = signing.read_sketches([self._some / f"sketches-{number}.bin"], bases, places, settings)
         columns: list[Any] = []
-        for ours, theirs in zip(old, new, strict=True):
+        parts: list[tuple[Any, Any]] = list(zip(old, new, strict=True))
+        for ours, theirs in parts:
             both = np.empty((len(documents), *ours.shape[1:]), ours.dtype)
             both[~is_anew], both[is_anew] = ours, theirs
             columns.append(both)

@@ -22,11 +22,10 @@ import pyarrow.compute as pc
 
 from dedup import buffers, drop, exact
 from dedup.buffers import Int64s
-from dedup.io import read
+from dedup.io import place, read
 from dedup.io.copies import on_disk
 from dedup.io.exchange import read_partition
 from dedup.io.files import link
-from dedup.io.place import at
 from dedup.io.units import Unit
 from dedup.runner import scan
 from dedup.runner.lineup import Lineup
@@ -74,7 +73,7 @@ def rescan_unit(
 def _counts(kept: Kept) -> dict[str, Any] | None:
     """The counts of the earlier scan; None where its files are not whole or were not made to be kept."""
     try:
-        key = json.loads((at(kept.folder) / DONE).read_text())["key"]
+        key = json.loads((place.at(kept.folder) / DONE).read_text())["key"]
     except (OSError, ValueError):
         return None
     counts = finished(Task("", kept.folder, key))
@@ -213,10 +212,10 @@ class _Rescan:
         sizes = self._old["_bytes"].to_numpy()[~self._is_anew]
         found = []
         for at, step in reversed(list(enumerate(self._work.stages))):
-            place = self._lineup.places[at]
-            if place is not None and changes_text(step):
-                earlier = self._old[size_column(place)].to_numpy()[~self._is_anew]
-                sizes = np.where(self._measures_all | (before >= place), earlier, sizes)
+            was = self._lineup.places[at]
+            if was is not None and changes_text(step):
+                earlier = self._old[size_column(was)].to_numpy()[~self._is_anew]
+                sizes = np.where(self._measures_all | (before >= was), earlier, sizes)
             seen = np.ones(len(reached), np.bool_) if self._measures_all else reached >= at
             found.append(
                 {"step": step.number, "rows": int(seen.sum()), "bytes": int(sizes[seen].sum()), "cpu_seconds": 0.0}

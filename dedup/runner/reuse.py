@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from dedup.errors import UserError
+from dedup.io.place import Place
 from dedup.plan import Plan, reference_stages
 from dedup.runner.environment import environment_key
 from dedup.runner.lineup import Lineup, line_up, same_makers
@@ -20,12 +21,12 @@ from dedup.runner.task import Task, key_of
 KEPT = "kept.json"
 
 
-def write_kept(work: Path, key: str, limit: int | None) -> None:
+def write_kept(work: Place, key: str, limit: int | None) -> None:
     """Say that what lies under work/ is all of the run with this key."""
     write_json(work / KEPT, {"key": key, "limit": limit})
 
 
-def read_kept(output: str, work: Path) -> dict[str, Any]:
+def read_kept(output: str, work: Place) -> dict[str, Any]:
     """What write_kept said; UserError where nothing was kept."""
     try:
         return dict(json.loads((work / KEPT).read_text()))
@@ -44,7 +45,7 @@ def key_of_run(plan: Plan, limit: int | None, environment: str | None = None) ->
 class Reuse:
     """Makes the scans of a plan from those of a run over the same input."""
 
-    def __init__(self, before: Plan, work: Path, now: Plan, *, reads_texts: bool = True) -> None:
+    def __init__(self, before: Plan, work: Place, now: Plan, *, reads_texts: bool = True) -> None:
         """work: where that run worked;  reads_texts: as Kept says."""
         self._work, self._reads_texts = work, reads_texts
         self._lineups = [_lineups(before, now, number) for number in range(len(now.passes))]
@@ -58,8 +59,8 @@ class Reuse:
         lineup = self._lineups[number][work.is_reference]
         if lineup is None:
             return task
-        folder = self._work / f"pass-{number}" / Path(task.folder).name
-        arguments = task.arguments | {"kept": Kept(str(folder), lineup, self._reads_texts)}
+        folder = f"{self._work}/pass-{number}/{os.path.basename(task.folder)}"
+        arguments = task.arguments | {"kept": Kept(folder, lineup, self._reads_texts)}
         return dataclasses.replace(task, function="dedup.runner.rescan:rescan_unit", arguments=arguments)
 
 

@@ -186,9 +186,7 @@ def _batches(
         yield pa.concat_batches(held), size
 
 
-def read_piece(
-    piece: Piece, work: Work, broken: parquet.BrokenGroup | None = None
-) -> Iterator[read.Chunk]:
+def read_piece(piece: Piece, work: Work, broken: parquet.BrokenGroup | None = None) -> Iterator[read.Chunk]:
     """The documents of a piece; UserError for one that takes more memory than a task has."""
     longest = None if work.room is None else work.room // DOCUMENT_COPIES
     try:

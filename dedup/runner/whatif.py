@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
@@ -67,7 +66,7 @@ class Left(NamedTuple):
     """What a run left: its plan over the input as it is now, where it worked, its limit, its output."""
 
     plan: Plan
-    work: Path
+    work: Place
     limit: int | None
     output: Place
 
