@@ -14,6 +14,7 @@ from dedup.errors import UserError
 from tests.runs import tree_bytes, write_jsonl, write_parquet
 
 SERIAL: dict[str, Any] = {"executor": "serial"}
+SLOW = pytest.mark.slow
 TALE = ["the", "old", "ferry", "left", "the", "grey", "harbour", "with", "coal", "and", "seven", "sleepy", "passengers"]
 
 
@@ -81,14 +82,14 @@ def of(steps: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("steps", "changes", "most"),
     [
-        (PLAIN, [], 0),
+        pytest.param(PLAIN, [], 0, marks=SLOW),
         (PLAIN, ["word_count.below=20"], 0),
-        (PLAIN, ["word_count.below=4"], 40),
-        (PLAIN, ["threshold=0.9"], 0),
-        (PLAIN, ["threshold=0.7", "keep=first"], 0),
-        (MIXED, ["step.2.word_count.below=12"], 40),
+        pytest.param(PLAIN, ["word_count.below=4"], 40, marks=SLOW),
+        pytest.param(PLAIN, ["threshold=0.9"], 0, marks=SLOW),
+        pytest.param(PLAIN, ["threshold=0.7", "keep=first"], 0, marks=SLOW),
+        pytest.param(MIXED, ["step.2.word_count.below=12"], 40, marks=SLOW),
         (MIXED, ["step.2.word_count.below=5", "curly_bracket_count.above=1"], 80),
-        (MIXED, ["step.6.word_count.above=30"], 10),
+        pytest.param(MIXED, ["step.6.word_count.above=30"], 10, marks=SLOW),
         (MIXED, ["threshold=0.95", "step.11.word_count.above=35"], 60),
     ],
 )
@@ -98,6 +99,7 @@ def test_a_changed_bound_gives_the_bytes_of_a_run(
     assert both(tmp_path, corpus, of(steps), of(steps), changes) <= most
 
 
+@pytest.mark.slow
 def test_rules_may_come_go_and_change_places(corpus: Path, tmp_path: Path) -> None:
     new = [TOKENS, {"use": "drop.when", "mean_word_length": {"above": 7}}, *PLAIN[1:]]
     assert both(tmp_path, corpus, of(PLAIN), of(new)) == 0
@@ -111,6 +113,7 @@ def test_with_every_document_measured_and_signed_nothing_is_read_again(corpus: P
     assert both(tmp_path, corpus, of(steps, measure_all=True), of(steps, measure_all=True), changes) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "new",
     [
@@ -144,6 +147,7 @@ def test_references_are_not_scanned_again(corpus: Path, tmp_path: Path) -> None:
     assert both(tmp_path, corpus, run, run, ["word_count.below=20", "threshold=0.9"]) == 0
 
 
+@pytest.mark.slow
 def test_damaged_work_is_done_again(corpus: Path, tmp_path: Path) -> None:
     dedup.run(of(PLAIN), str(corpus), tmp_path / "old", keep_work=True, **SERIAL)
     for path in (tmp_path / "old" / "work").glob("pass-0/scan-*/sketches-0.bin"):
@@ -152,6 +156,7 @@ def test_damaged_work_is_done_again(corpus: Path, tmp_path: Path) -> None:
     assert tree_bytes(tmp_path / "again") == tree_bytes(tmp_path / "old")
 
 
+@pytest.mark.slow
 def test_a_run_with_a_limit_is_rerun_with_it(corpus: Path, tmp_path: Path) -> None:
     dedup.run(of(PLAIN), str(corpus), tmp_path / "old", limit=25, keep_work=True, **SERIAL)
     dedup.rerun(tmp_path / "old", of(PLAIN), tmp_path / "again", **SERIAL)
