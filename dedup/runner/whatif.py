@@ -17,7 +17,7 @@ from dedup.plan import Plan, make_plan
 from dedup.recipe import Recipe
 from dedup.runner import driver, tables
 from dedup.runner.result import Result
-from dedup.runner.reuse import Reuse, read_kept
+from dedup.runner.reuse import Reuse, key_of_run, read_kept
 
 
 def rerun(
@@ -85,7 +85,7 @@ def left_by(output: str, folder: str | None = None) -> Left:
     work = place.work_folder(output, recipe.work)
     kept = read_kept(output, work)
     plan = _plan_of(recipe, here)
-    if not summary["key"] == kept["key"] == driver.key_of_run(plan, kept["limit"]):
+    if not summary["key"] == kept["key"] == key_of_run(plan, kept["limit"]):
         raise UserError(
             f"{output}: made by another version of dedup, of its libraries, or of a file that its recipe names; "
             "run its recipe again with --keep-work"
