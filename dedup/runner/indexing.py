@@ -123,6 +123,7 @@ def usable(plan: Plan) -> tuple[Path, store.Catalogue]:
     """A recipe's index; UserError where the recipe cannot use it, or where it lies among what is read or written."""
     index = _path(plan)
     catalogue = store.load(index)
+    store.check_files(index, catalogue)
     check(index, catalogue, settings_of(plan))
     for shard in plan.every_shard:
         if shard.path.startswith(f"{index}/"):

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import dedup
 from benchmarks.memory import watched
+from dedup import cli
 from dedup.errors import UserError
 from dedup.io import files, index_change, shards
 from dedup.io import index as store
@@ -161,6 +163,17 @@ def test_a_file_of_the_index_that_is_gone_or_broken_is_named(parts: Path, name: 
     path.write_bytes(whole)
     grow(parts, BOTH, ["b"], **SERIAL)
     assert kept(parts / "out-b") == ["b2", "b3"]
+
+
+def test_a_plan_names_a_file_of_the_index_that_is_gone(parts: Path) -> None:
+    grow(parts, BOTH, ["a"], **SERIAL)
+    path = parts / "index" / "generation-00000" / "keys.arrow"
+    path.unlink()
+    (parts / "recipe.toml").write_text('[[step]]\ndedup = "near"\n')
+    command = ["plan", str(parts / "recipe.toml"), "-i", str(parts / "in-b"), "--index", str(parts / "index")]
+    for more in ([], ["--json"], ["--no-sample"]):
+        error = CliRunner().invoke(cli.cli, [*command, *more]).exception
+        assert str(error) == f"{path} is gone; put it back, or make the index anew"
 
 
 @pytest.mark.parametrize("lacks", ["settings", "generations", "folders", "run"])
