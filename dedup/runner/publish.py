@@ -54,7 +54,7 @@ def write_all(
     for (_, _, (kept, dropped)), tasks in zip(joins, pieces, strict=True):
         parts = list(itertools.islice(of_pieces, len(tasks)))
         total = {name: sum(part[name] for part in parts) for name in ("kept", "dropped", "bytes_kept")}
-        kept.arguments.update(pieces=[task.folder for task in tasks], counts=total)
+        kept.arguments.update(pieces=tasks, counts=total)
         dropped.arguments.update(pieces=[task.folder for task in tasks])
     last = [task for _, _, tasks in joins for task in tasks]
     return written + (run("put together", last) if last else [])

@@ -36,7 +36,7 @@ from dedup.io.units import Piece
 from dedup.runner import annotate
 from dedup.runner.annotate import Annotations
 from dedup.runner.scanned import Changes, Scan, open_table
-from dedup.runner.task import Progress
+from dedup.runner.task import Progress, Task, run_task
 
 WAITING = 8  # shards of a unit that are written at the same time, where it has more
 Measures = Sequence[tuple[str, pa.DataType]]
@@ -241,12 +241,17 @@ def write_piece(folder: Path, progress: Progress, *, scan: Scan, duplicates: str
 
 
 def join_kept(
-    folder: Path, progress: Progress, *, pieces: Sequence[str], outputs: Outputs, counts: dict[str, int]
+    folder: Path, progress: Progress, *, pieces: Sequence[Task], outputs: Outputs, counts: dict[str, int]
 ) -> dict[str, Any]:
-    """Put the kept rows of the pieces of a shard one after the other; on disk it removes each piece's, to make room."""
+    """Put the kept rows of the pieces of a shard one after the other; on disk it removes each piece's, to make room.
+
+    Pieces that a worker had removed when it was killed are made again.
+    """
     with replacing(at(outputs.documents, folder)) as path, open(path, "wb", buffering=0) as file:
         for piece in pieces:
-            kept = at(piece) / "kept"
+            kept = at(piece.folder) / "kept"
+            if isinstance(kept, Path) and not kept.exists():
+                run_task(piece, progress)
             _append(kept, file)
             if isinstance(kept, Path):
                 kept.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -19,7 +20,8 @@ import zstandard
 
 import dedup
 from dedup.io import jsonl, units
-from dedup.runner import write
+from dedup.runner import local, write
+from dedup.runner.task import Task
 from tests.runs import NEAR, WORDS, tree_bytes, write_jsonl, write_parquet
 
 SERIAL: dict[str, Any] = {"executor": "serial"}
@@ -316,3 +318,33 @@ def test_pieces_are_copied_also_where_the_system_cannot_do_it_alone(
         monkeypatch.setattr(write.os, "copy_file_range", refuse)
 
     whole_and_cut(NEAR, input, tmp_path, cut, SERIAL)
+
+
+def test_a_shard_is_put_together_though_a_worker_was_killed_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    input = mixed(tmp_path / "in")
+    dedup.run(TWO_PASSES, str(input), tmp_path / "whole", **SERIAL)
+    monkeypatch.setattr(units, "UNIT_BYTES", 900)
+    append, run_task = write._append, local.run_task
+    appended = []
+
+    def breaks(path: Any, file: Any) -> None:
+        append(path, file)
+        appended.append(path)
+        if len(appended) == 3:
+            raise InterruptedError
+
+    def tried_again(task: Task, progress: Any) -> dict[str, Any]:
+        if task.function.endswith("join_kept"):
+            appended.clear()
+            with monkeypatch.context() as patch, contextlib.suppress(InterruptedError):
+                patch.setattr(write, "_append", breaks)
+                return run_task(task, progress)
+        return run_task(task, progress)
+
+    monkeypatch.setattr(local, "run_task", tried_again)
+    dedup.run(TWO_PASSES, str(input), tmp_path / "out", **SERIAL)
+    assert len(appended) == 3
+    expected, found = tree_bytes(tmp_path / "whole"), tree_bytes(tmp_path / "out")
+    assert [name for name in expected if expected[name] != found.get(name)] == []
