@@ -276,8 +276,8 @@ def test_sizes_of_tasks_change_neither_outputs_nor_what_an_index_finds(
 @pytest.mark.parametrize("index_texts", [False, True])
 def test_runs_with_a_large_index_stay_within_their_budget(tmp_path: Path, index_texts: bool) -> None:
     """200,000 documents are added, then half of them looked up by near duplicates."""
-    some = random.Random(1)
-    texts = [" ".join(some.choices([f"w{n}" for n in range(5_000)], k=80)) for _ in range(200_000)]
+    some, words = random.Random(1), [f"w{n}" for n in range(5_000)]
+    texts = [" ".join(some.choices(words, k=80)) for _ in range(200_000)]
     write_jsonl(tmp_path / "in-a" / "x.jsonl", [{"id": f"a{n}", "text": text} for n, text in enumerate(texts)])
     alike = [{"id": f"b{n}", "text": f"{text} new"} for n, text in enumerate(texts) if n % 2]
     write_jsonl(tmp_path / "in-b" / "x.jsonl", alike)
