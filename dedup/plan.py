@@ -23,7 +23,8 @@ from dedup.recipe import OF_FAMILIES, Recipe, Step, sketch_of
 from dedup.stages import Stage, find, with_copies, with_files
 
 PROBED_JSONL_SHARDS = 16
-OWN_COLUMNS = ("id", "row", "doc_id", "shard", "duplicate_of", "similarity")  # names that a run's tables use
+# Names that a run's tables use.
+OWN_COLUMNS = ("id", "row", "doc_id", "shard", "duplicate_of", "similarity", "text_bytes")
 
 
 @dataclass(frozen=True)

@@ -209,14 +209,14 @@ def write_documents(
     drops: Sequence[Drops],
     measures: Sequence[tuple[str, pa.DataType]],
 ) -> Reasons:
-    """report/documents.parquet: id, doc_id, drop_reason and every measure of every document.
+    """report/documents.parquet: id, doc_id, drop_reason, text_bytes and every measure of every document.
 
     report/representatives_dropped.parquet: those of them that a later step dropped although documents had gone for
     them, with how many.
     """
     names = [name for name, _ in measures]
     common = [("id", pa.large_string()), ("doc_id", pa.int64()), (drop.REASON, pa.string())]
-    schema = pa.schema([*common, *measures])
+    schema = pa.schema([*common, ("text_bytes", pa.int64()), *measures])
     lost_schema = pa.schema([*common, ("stood_for", pa.int64())])
     counts: Counter[str] = Counter()
     lost = 0
@@ -235,7 +235,7 @@ def write_documents(
             counts.update(_counted(reasons))
             everyone = np.arange(rows.num_rows)
             ids, doc_ids = scan.ids(everyone, rows), scan.doc_ids(everyone, rows)
-            writer.add(pa.table([ids, doc_ids, reasons, *(rows[name] for name in names)], schema=schema))
+            writer.add(pa.table([ids, doc_ids, reasons, *(rows[name] for name in ("_bytes", *names))], schema=schema))
             low, high = np.searchsorted(twins, [base, base + rows.num_rows])
             places = pa.array(twins[low:high] - base)
             gone = pa.table(
