@@ -251,6 +251,18 @@ for command in commands.COMMANDS:
     cli.add_command(command)
 
 
+@cli.command()
+@click.argument("output", type=click.Path())
+def report(output: str) -> None:
+    """Make the tables under report/ anew, of any finished output.
+
+    Example: dedup report out/quickstart
+    """
+    from dedup.report.write import again
+
+    click.echo(again(output))
+
+
 @cli.group()
 def index() -> None:
     """Look at an index, or change it.

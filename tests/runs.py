@@ -14,6 +14,12 @@ import zstandard
 
 # Of summary.json: how it went, not what came out.
 HOW = ("seconds", "cpu_seconds", "cpu_seconds_by_part", "peak_rss_bytes", "workers", "key")
+# The tables of a report, which every run writes; performance.parquet tells how it went, too.
+REPORT = (
+    "clusters", "documents", "dropped_examples", "drops", "funnel", "largest_clusters", "measures", "pairs",
+    "performance", "representatives_dropped", "rules", "similarities", "sources",
+)  # fmt: skip
+REPORT_FILES = [*(f"report/{name}.parquet" for name in REPORT), "report/summary.json"]
 WORDS = [
     "ash",
     "bay",
@@ -73,6 +79,8 @@ def tree_bytes(folder: Path) -> dict[str, bytes]:
         if path.is_file()
     }
     for path in (folder / "duplicates.parquet", *sorted((folder / "report").glob("*.parquet"))):
+        if path.name == "performance.parquet":
+            continue
         found[path.relative_to(folder).as_posix()] = path.read_bytes()
     found["report/summary.json"] = json.dumps(what(json.loads((folder / "report/summary.json").read_text()))).encode()
     return found

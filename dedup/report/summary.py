@@ -26,20 +26,27 @@ def render(result: Result) -> str:
     kept = summary["documents_kept"]
     table.add_row("kept", f"{kept:,}", f"{kept / total:.1%}", f"{summary['bytes_kept'] / 1e6:,.2f}")
     out = io.StringIO()
-    Console(file=out, width=96, no_color=True, highlight=False).print(table, *_notes(summary), sep="\n")
+    Console(file=out, width=96, no_color=True, highlight=False).print(
+        table, _throughput(summary), *notes(summary), sep="\n"
+    )
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def _notes(summary: dict[str, Any]) -> list[str]:
+def _throughput(summary: dict[str, Any]) -> str:
     seconds = max(summary["seconds"], 1e-9)
-    notes = [
+    return (
         f"{summary['shards_in']} shards, {summary['rows_in']:,} rows, {seconds:.1f} s "
         f"({summary['cpu_seconds']:.1f} s of CPU), {summary['bytes_in'] / 1e6 / seconds:,.1f} MB/s, "
         f"peak {summary['peak_rss_bytes'] / 1e6:,.0f} MB over {summary['workers']} worker(s)"
-    ]
+    )
+
+
+def notes(summary: dict[str, Any]) -> list[str]:
+    """What should be known of a run, a line each."""
+    found = []
     if summary["rows_rejected"] or summary["shards_rejected"]:
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in summary["rejected_by_reason"].items())
-        notes.append(
+        found.append(
             f"rejected: {summary['rows_rejected']:,} rows, {summary['shards_rejected']} shards: {reasons}; "
             "kept in rejected/"
         )
@@ -48,19 +55,24 @@ def _notes(summary: dict[str, Any]) -> list[str]:
         line = f"compared with {told['documents']:,} documents of {told['shards']} shards that stay as they are"
         rejected = f"; {told['rows_rejected']:,} rows, {told['shards_rejected']} shards could not be read"
         broken = told["rows_rejected"] or told["shards_rejected"]
-        notes.append(line + (f"{rejected}: report/rejected_against.parquet" if broken else ""))
+        found.append(line + (f"{rejected}: report/rejected_against.parquet" if broken else ""))
     if "index" in summary:
         told = summary["index"]
-        notes.append(
+        found.append(
             f"index: compared with {told['generations']} generations, {told['candidates']:,} of their documents looked "
             f"at; {told['documents_added']:,} documents added"
         )
     if summary["null_text"] or summary["empty_text"]:
-        notes.append(f"null texts: {summary['null_text']:,}, empty texts: {summary['empty_text']:,}")
+        found.append(f"null texts: {summary['null_text']:,}, empty texts: {summary['empty_text']:,}")
     if summary["representatives_dropped"]:
-        notes.append(
+        found.append(
             f"{summary['representatives_dropped']:,} documents that duplicates had gone for were dropped by a later "
             "step; see report/representatives_dropped.parquet"
         )
-    notes += [f"rule that never fired: {rule}" for rule in summary["rules_that_never_fired"]]
-    return notes
+    found += [
+        f"step {note['step']} (near): {note['skipped']:,} pairs of {note['capped_buckets']} large buckets not compared"
+        for note in summary["near"]
+        if note.get("skipped")
+    ]
+    found += [f"rule that never fired: {rule}" for rule in summary["rules_that_never_fired"]]
+    return found

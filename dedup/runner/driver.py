@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import resource
 import time
@@ -49,6 +50,8 @@ from dedup.runner.references import exit_code, summarize_references, write_rejec
 from dedup.runner.result import Result
 from dedup.runner.reuse import KEPT, Reuse, key_of_run, write_kept
 from dedup.runner.task import Task, key_of
+
+REPORT = "dedup.report.write:after_run"  # named, as tasks name their functions: it reads what a run wrote
 
 
 def run(
@@ -167,7 +170,8 @@ class _Run:
 
     def run(self) -> Result:
         if self._is_finished() and (self.index is None or self.index.is_done):
-            self._remove_work()  # all but this was done when it was killed
+            self._remove_temporary()
+            self._end()  # all but this was done when it was killed
             return Result(self.folder)
         if self.index is not None:
             self.index.check_past()
@@ -217,8 +221,14 @@ class _Run:
         tables.write_json(self.folder / "report" / "summary.json", summary)
         if self.keep_work:
             write_kept(self.work, self.key, self.limit)
-        self._remove_work()
+        self._end()
         return Result(self.folder)
+
+    def _end(self) -> None:
+        """What is left to do when a run is finished: its report, of what it published, and its temporary work."""
+        module, _, name = REPORT.partition(":")
+        getattr(importlib.import_module(module), name)(self.folder)
+        self._remove_work()
 
     @property
     def _works_elsewhere(self) -> bool:
@@ -272,7 +282,8 @@ class _Run:
 
     def _prepare(self) -> None:
         changed = self._changed_inputs()
-        (self.folder / "report" / "summary.json").unlink(missing_ok=True)
+        for name in ("summary.json", "performance.parquet"):  # what says that all is there
+            (self.folder / "report" / name).unlink(missing_ok=True)
         self._remove_temporary()
         if isinstance(self.work, Remote):
             self.work.store.abort_uploads(self.work.url + "/")

@@ -24,7 +24,7 @@ from dedup.plan import describe, make_plan
 from dedup.recipe import load
 from tests import naive
 from tests.runner.test_run import POLICIES, Corpus, corpora, prose
-from tests.runs import NEAR, files, pairs, read_documents, tree_bytes, write_jsonl, write_parquet
+from tests.runs import NEAR, REPORT_FILES, files, pairs, read_documents, tree_bytes, write_jsonl, write_parquet
 
 SERIAL: dict[str, Any] = {"executor": "serial"}
 
@@ -119,7 +119,7 @@ def test_references_are_neither_written_nor_counted_as_documents(corpus: Path) -
     written = [name for name in files(corpus / "out") if "/" in name]
     assert written == [
         "documents/a.jsonl", "documents/b.parquet", "dropped/a.jsonl.parquet", "dropped/b.parquet.parquet",
-        "report/documents.parquet", "report/representatives_dropped.parquet", "report/summary.json",
+        *REPORT_FILES,
     ]  # fmt: skip
     assert result.documents.num_rows == 5
 

@@ -75,7 +75,7 @@ def write_input(folder: Path) -> None:
 
 def readable(output: Path) -> dict[str, str]:
     """{file: text} of everything a run wrote; tables as JSON, times and paths left out."""
-    return {name: _readable(output / name, name) for name in files(output)}
+    return {name: _readable(output / name, name) for name in files(output) if name != "report/performance.parquet"}
 
 
 def _readable(path: Path, name: str) -> str:

@@ -22,7 +22,18 @@ from hypothesis import strategies as st
 import dedup
 from dedup import sample
 from tests import naive
-from tests.runs import NEAR, WORDS, files, pairs, read_documents, tree_bytes, what, write_jsonl, write_parquet
+from tests.runs import (
+    NEAR,
+    REPORT_FILES,
+    WORDS,
+    files,
+    pairs,
+    read_documents,
+    tree_bytes,
+    what,
+    write_jsonl,
+    write_parquet,
+)
 
 SERIAL: dict[str, Any] = {"executor": "serial"}
 FULL = {"id": "id", "step": [{"use": "clean.fix_text"}, {"dedup": "exact"}, {"dedup": "near"}]}
@@ -586,8 +597,7 @@ def test_a_finished_run_leaves_its_layout_and_no_more(small: Path, executor: dic
     dedup.run(NEAR, str(small / "in"), small / "out", **executor)
     assert files(small / "out") == [
         "documents/0.jsonl", "documents/1.jsonl", "dropped/0.jsonl.parquet", "dropped/1.jsonl.parquet",
-        "duplicates.parquet", "manifest.parquet", "recipe.toml", "report/documents.parquet",
-        "report/representatives_dropped.parquet", "report/summary.json",
+        "duplicates.parquet", "manifest.parquet", "recipe.toml", *REPORT_FILES,
     ]  # fmt: skip
     assert not (small / "out" / "work").exists()
 
