@@ -206,7 +206,7 @@ def _pairs(finished: Finished, found: copies.Copies, sources: Sources) -> Rows:
     ]  # fmt: skip
     rows = _within_reach(finished, rows)
     wanted = {row[name] for row in rows for name in ("doc_id", "other_doc_id")}
-    known = texts(finished, wanted, most=PAIR_EXCERPT)
+    known = texts(finished, wanted - {None}, most=PAIR_EXCERPT) | {None: Text(None, "it is in the index")}
     for row in rows:
         one, other = known[row["doc_id"]], known[row["other_doc_id"]]
         row |= {
@@ -217,6 +217,7 @@ def _pairs(finished: Finished, found: copies.Copies, sources: Sources) -> Rows:
 
 
 def _note(one: Text, other: Text) -> str:
+    """What is said of both texts. Not where an index lies: the same run elsewhere has the same bytes."""
     return "; ".join(dict.fromkeys(text.note for text in (one, other) if text.note))
 
 
