@@ -138,7 +138,8 @@ def main(input: str, output: str, seed: str, most: str) -> None:
         again = forked(functools.partial(run, Path(input), here))
         found = state(here) if again == 0 else ({}, [])
         facts = {
-            "it was killed": code == -(signal.SIGKILL if size is None else signal.SIGXFSZ) or (size and code == 0),
+            "it was killed": code == -(signal.SIGKILL if size is None else signal.SIGXFSZ)
+            or (size is not None and code == 0),
             "the same command went on": again == 0,
             "the bytes are the same": found[0] == tree,
             "nothing is left behind": found[1] == layout and not (here / "work").exists(),
