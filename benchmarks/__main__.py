@@ -23,6 +23,7 @@ NAMES = (
     "memory",
     "budget",
     "resume",
+    "workers",
     "skew",
     "datatrove",
     "refit",
