@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dedup import drop
 from dedup.errors import DedupError, UserError
 from dedup.io import read
-from dedup.io.place import parquet_source
 from dedup.report.differences import differences, windows
 from dedup.report.examples import OWN, ROW, Item, Output, opened
 from dedup.report.finished import Finished, source_of
@@ -28,7 +26,7 @@ def why(output: Output, document_id: str) -> list[Item]:
     numbers = pa.array(sorted(document["doc_id"] for document in documents), pa.int64())
     own: dict[int, Item] = {}
     stands_for: dict[int, list[Item]] = {}
-    with pq.ParquetFile(parquet_source(finished.output / "duplicates.parquet")) as file:
+    with finished.parquet("duplicates.parquet") as file:
         for batch in file.iter_batches(BATCH_ROWS):
             for row in batch.filter(pc.is_in(batch["doc_id"], numbers)).to_pylist():
                 own[row["doc_id"]] = row
@@ -42,7 +40,7 @@ def why(output: Output, document_id: str) -> list[Item]:
 def _documents(finished: Finished, document_id: str) -> list[Item]:
     """Rows of report/documents.parquet; ids alone are read until one is found."""
     rows: list[Item] = []
-    with pq.ParquetFile(parquet_source(finished.output / "report" / "documents.parquet")) as file:
+    with finished.parquet("report/documents.parquet") as file:
         for group in range(file.num_row_groups):
             ids = file.read_row_group(group, columns=["id"])["id"]
             places = pc.indices_nonzero(pc.equal(ids, document_id))

@@ -98,7 +98,7 @@ def rows_of(finished: Finished, shard: int, rows: Iterable[int], columns: Sequen
     path = _dropped_path(finished, shard)
     names = None if columns is None else [*columns, "row"]
     with pq.ParquetFile(parquet_source(path), pre_buffer=False) as file:
-        for group in _groups(file, "row", wanted):
+        for group in groups_with(file, "row", wanted):
             for batch in file.iter_batches(1 << 12, row_groups=[group], columns=names, use_threads=False):
                 for record in batch.filter(pc.is_in(batch["row"], pa.array(wanted))).to_pylist():
                     yield record["row"], record
@@ -117,7 +117,7 @@ def _by_shard(numbers: Int64s) -> Iterator[tuple[int, list[int]]]:
         yield shard, numbers[numbers >> ROW_BITS == shard].tolist()
 
 
-def _groups(file: Any, column: str, wanted: Int64s, bits: int = 0) -> Iterator[int]:
+def groups_with(file: Any, column: str, wanted: Int64s, bits: int = 0) -> Iterator[int]:
     """The row groups of a file, sorted by a column, where one of some values may be: of its values without `bits`."""
     at = file.schema_arrow.names.index(column)
     for group in range(file.num_row_groups):
@@ -186,8 +186,8 @@ def _standing(finished: Finished, numbers: Int64s) -> _Standing:
     if not len(numbers):
         return _Standing(found, kept, before)
     shards = np.unique(numbers >> ROW_BITS)
-    with pq.ParquetFile(parquet_source(finished.output / "report" / "documents.parquet"), pre_buffer=False) as file:
-        groups = range(file.num_row_groups) if _in_parts(finished) else _groups(file, "doc_id", shards, ROW_BITS)
+    with finished.parquet("report/documents.parquet") as file:
+        groups = range(file.num_row_groups) if _in_parts(finished) else groups_with(file, "doc_id", shards, ROW_BITS)
         for group in groups:
             for batch in file.iter_batches(row_groups=[group], columns=["doc_id", REASON], use_threads=False):
                 ids = batch["doc_id"].to_numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import sys
 import unicodedata
 from collections import Counter
@@ -16,7 +17,9 @@ import pytest
 
 import dedup
 from dedup import cli, sample
+from dedup.errors import UserError
 from dedup.report import examples, life
+from dedup.report.finished import Finished
 from dedup.report.visible import json_line, visible
 from tests.bucket import Bucket
 from tests.runs import NEAR, write_jsonl
@@ -94,6 +97,36 @@ def test_show_of_a_reason_and_of_a_source(finished: Path, command: Command) -> N
     text = command("show", finished, "--reason", "hash_word_ratio > 0.1", "-n", 1).splitlines()
     assert text[1:2] == ["  dropped: hash_word_ratio > 0.1"]
     assert text[2].startswith("  hash_word_ratio = 0.")
+
+
+def test_show_calls_an_estimate_an_estimate(finished: Path, command: Command, tmp_path: Path) -> None:
+    recipe = {"id": "id", "step": [{"dedup": "near", "verify": "signature"}]}
+    dedup.run(recipe, finished.parent / "sample" / "en-0.jsonl", tmp_path / "out", **SERIAL)
+    text = command("show", tmp_path / "out", "--reason", "near duplicate", "-n", 1)
+    assert "  dropped: near duplicate of " in text
+    assert "(estimated similarity 0." in text
+
+
+def test_files_that_are_gone_or_broken_are_named(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "out")
+    path = tmp_path / "out" / "dropped" / "en-0.jsonl.parquet"
+    path.unlink()
+    with pytest.raises(UserError, match=f"^{path} is not there any more; it is needed to look at the run$"):
+        dedup.show(tmp_path / "out", n=99)
+    path = tmp_path / "out" / "duplicates.parquet"
+    path.write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=f"^{path} cannot be read .*; it is needed to look at the run$"):
+        dedup.clusters(tmp_path / "out")
+    path.unlink()
+    for look in (dedup.pairs, dedup.clusters):
+        with pytest.raises(UserError, match=f"^{path} is not there any more; "):
+            look(tmp_path / "out")
+    with pytest.raises(UserError, match=f"^{path} is not there any more; "):
+        dedup.why(tmp_path / "out", "en-30")
+    for name, of in (("recipe.toml", "recipe"), ("manifest.parquet", "shards")):
+        (tmp_path / "out" / name).unlink()
+        with pytest.raises(UserError, match=f"{name} is not there any more; "):
+            getattr(Finished(tmp_path / "out"), of)
 
 
 def test_show_where_nothing_went(command: Command, tmp_path: Path) -> None:
