@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "run": "dedup.runner.driver",
     "rerun": "dedup.runner.whatif",
+    "sweep": "dedup.runner.sweep",
     "Result": "dedup.runner.result",
     "show": "dedup.report.examples",
     "pairs": "dedup.report.examples",
@@ -27,7 +28,8 @@ _HOMES = {
     "FilePath": "dedup.io.named",
 }
 __all__ = ["DedupError", "FilePath", "Result", "__version__", "clusters", "exact_duplicates", "jaccard",
-           "near_duplicates", "pairs", "rerun", "run", "shingle_hashes", "show", "signatures", "why"]  # fmt: skip
+           "near_duplicates", "pairs", "rerun", "run", "shingle_hashes", "show", "signatures",
+           "sweep", "why"]  # fmt: skip
 
 if TYPE_CHECKING:
     from dedup.arrays import exact_duplicates, jaccard, near_duplicates, shingle_hashes, signatures
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from dedup.report.life import why
     from dedup.runner.driver import run
     from dedup.runner.result import Result
+    from dedup.runner.sweep import sweep
     from dedup.runner.whatif import rerun
 
 

@@ -14,6 +14,7 @@ import click
 from dedup import __version__
 from dedup.errors import DedupError, UserError
 from dedup.report import commands
+from dedup.report.sweep import sweep
 
 Command = Callable[..., Any]
 
@@ -247,7 +248,7 @@ def plan(
         estimate.check_fits(planned, taken)
 
 
-for command in commands.COMMANDS:
+for command in (*commands.COMMANDS, sweep):
     cli.add_command(command)
 
 

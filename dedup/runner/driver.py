@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -125,12 +125,32 @@ def run_recipe(
         with indexing.held(plan), claim.locked(folder, working) as (lock, check_lock):
             claim.check_output(folder, plan.recipe)  # again: a run that held the lock may have published since
             again = None if reuse is None else reuse(plan)
-            return _Run(plan, corpus, folder, working, limit, keep_work, quiet, lock, check_lock, again).run()
+            return Attempt(plan, corpus, folder, working, limit, keep_work, quiet, lock, check_lock, again).run()
     except OSError as error:
         raise RunError(fault_line(error, str(folder))) from error
 
 
-class _Run:
+class Decided(NamedTuple):
+    """What the passes over all documents have told.
+
+    left      the scans of the last pass
+    compared  the references of the first barriers
+    drops     of the barriers of each pass
+    counts    of the scans of the first pass;  scans  of those of all passes
+    told      of references, for the summary
+    survived  what an index takes
+    """
+
+    left: scanned.Scanned
+    compared: scanned.Scanned
+    drops: list[barrier.Drops]
+    counts: list[dict[str, Any]]
+    scans: list[dict[str, Any]]
+    told: dict[str, Any]
+    survived: scanned.Scanned | None
+
+
+class Attempt:
     """One attempt at a plan."""
 
     def __init__(
@@ -352,7 +372,29 @@ class _Run:
             task_bytes=self.corpus.task_bytes,
         )
 
+    def decide(self) -> Decided:
+        """What would become of every document; nothing is published, and what it takes stays under work/."""
+        with self._copying():
+            self.executor = self._make_executor()
+            try:
+                warm_kernels(self.plan.recipe, self.show.say)
+                with self.show:
+                    return self._decide()
+            finally:
+                self.executor.close()
+
     def _passes(self) -> dict[str, Any]:
+        decided = self._decide()
+        named.check_unchanged(self.plan.files)
+        summary = self._publish(decided.left, decided.compared, decided.drops, decided.counts, decided.scans)
+        summary |= decided.told
+        survived = decided.survived
+        if self.index is not None and survived is not None:
+            within, sizes = self.work / "index", self._budget(survived.bases[-1])
+            summary |= self.index.add(self._tasks, within, survived, decided.drops, sizes, self.show.warn)
+        return summary
+
+    def _decide(self) -> Decided:
         recipe, plan = self.plan.recipe, self.plan
         drops: list[barrier.Drops] = []
         parts, theirs = self.units, self.against
@@ -430,12 +472,7 @@ class _Run:
                 before = self._earlier(here, references, [])
                 # What barriers drop depends on every shard: so does whatever a later pass makes of it.
                 key = key_of(key, every.keys, standing.places)
-        named.check_unchanged(plan.files)
-        summary = self._publish(left, compared, drops, counts, scans) | told
-        if self.index is not None and survived is not None:
-            within, sizes = self.work / "index", self._budget(survived.bases[-1])
-            summary |= self.index.add(self._tasks, within, survived, drops, sizes, self.show.warn)
-        return summary
+        return Decided(left, compared, drops, counts, scans, told, survived)
 
     def _earlier(self, here: Place, left: scanned.Scanned, drops: Sequence[barrier.Drops]) -> list[scan.Earlier | None]:
         gone = np.sort(np.concatenate([np.zeros(0, np.int64), *(d.documents for d in drops)]))

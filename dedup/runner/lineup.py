@@ -13,11 +13,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dedup import buffers, drop
+from dedup.errors import UserError
 from dedup.io import read
 from dedup.plan import Plan, bands_of, near_files
 from dedup.recipe import Step
 from dedup.runner.steps import changes_text
 from dedup.stages import find, with_copies
+
+
+class MissingError(UserError):
+    """What a run left does not tell what is asked for."""
+
 
 MADE = {b"dedup": b"made"}  # metadata of a field that no stage has touched since
 
@@ -163,7 +169,7 @@ def _is_evaluable(
     plan: Plan,
 ) -> bool:
     """Whether a rule can be looked at with the columns that rows end with: nothing writes these after it."""
-    read_columns = _columns_read(stages[at])
+    read_columns = columns_read(stages[at])
     if read_columns is None:
         return False
     if plan.source.id is not None:
@@ -175,7 +181,7 @@ def _is_evaluable(
     return all(name in columns and not any(name in writes[n] for n in later) for name in read_columns)
 
 
-def _columns_read(step: Step) -> set[str] | None:
+def columns_read(step: Step) -> set[str] | None:
     """The columns that a rule looks at; None for what is no rule."""
     if step.use == "drop.sample":
         return {read.ID}

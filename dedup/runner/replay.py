@@ -18,7 +18,7 @@ from dedup import buffers, drop
 from dedup.io import read
 from dedup.recipe import Step
 from dedup.runner.lineup import Lineup, is_rule
-from dedup.runner.scan import DROPPED_AT
+from dedup.runner.scan import DROPPED_AT, changed_column
 from dedup.runner.steps import changes_text
 from dedup.stages import find, with_copies
 
@@ -81,7 +81,7 @@ class _Way:
     """Documents on their way."""
 
     def __init__(self, rows: pa.RecordBatch, before: npt.NDArray[np.int16], entry: Any, stages: int) -> None:
-        self._rows, self._stages = rows, stages
+        self.rows, self._stages = rows, stages
         is_in = entry.is_null().to_numpy(zero_copy_only=False)
         self.dropped_at = np.where(is_in, stages, -1).astype(np.int16)
         self.reasons = entry
@@ -105,11 +105,11 @@ class _Way:
             self.anew |= some
             return
         if step.use == "drop.sample":  # documents without an id are chosen by their texts
-            without = some & self._rows[read.ID].is_null().to_numpy(zero_copy_only=False)
+            without = some & self.rows[read.ID].is_null().to_numpy(zero_copy_only=False)
             self.anew |= without
             some = some & ~without
-        names = [name for name in self._rows.schema.names if name[:1] != "_"]
-        batch = self._rows.select(names).filter(pa.array(some))
+        names = [name for name in self.rows.schema.names if name[:1] != "_"]
+        batch = self.rows.select(names).filter(pa.array(some))
         batch = drop.set_column(batch, drop.REASON, pa.nulls(batch.num_rows, pa.string()))
         batch = drop.set_column(batch, read.TEXT, pa.nulls(batch.num_rows, pa.large_string()))
         after = find(step, folder)(batch, **with_copies(step, folder).settings)[drop.REASON]
@@ -130,8 +130,10 @@ def _beyond(
             continue
         ran_since = (way.dropped_at >= 0) & (way.dropped_at < at) & (before >= place)
         alone = all(not names & lineup.writes[place] for n, names in enumerate(lineup.writes) if n != place)
-        if changes_text(step) or not alone:
+        if not alone:
             stale |= ran_since
+        elif changes_text(step):
+            stale |= ran_since & way.rows[changed_column(place)].to_numpy(zero_copy_only=False)
         for name in lineup.writes[place]:
             unmade[name] = unmade.get(name, np.zeros(len(before), np.bool_)) | ran_since
     return stale, unmade

@@ -28,10 +28,10 @@ from dedup.io.exchange import read_partition
 from dedup.io.files import link
 from dedup.io.units import Unit
 from dedup.runner import scan
-from dedup.runner.lineup import Lineup
+from dedup.runner.lineup import Lineup, MissingError
 from dedup.runner.renear import NearFilesOf
 from dedup.runner.replay import Bools, Fates, replay
-from dedup.runner.scan import DROPPED_AT, Before, Earlier, Work, size_column
+from dedup.runner.scan import DROPPED_AT, Before, Earlier, Work, changed_column, size_column
 from dedup.runner.scanned import Changes, open_table
 from dedup.runner.steps import changes_text
 from dedup.runner.task import DONE, Progress, Task, finished
@@ -47,7 +47,7 @@ class Kept:
 
     folder        of its scan
     lineup        how its steps stand to those of now
-    reads_texts   False: only which documents stay is wanted, and what needs their texts is counted as `missing`
+    reads_texts   False: only which documents stay is wanted, and MissingError tells that it takes texts to know
     """
 
     folder: str
@@ -60,10 +60,12 @@ def rescan_unit(
 ) -> dict[str, Any]:
     """Scan one unit; the counts of scan_unit, and `anew`: how many documents were read for it."""
     counts = _counts(kept)
-    if counts is None or not counts["documents"]:
+    if counts is not None and not counts["documents"]:
         return scan.scan_unit(folder, progress, unit=unit, work=work, earlier=earlier)
-    rescan = _Rescan(folder, unit, work, earlier, kept, counts)
-    if rescan.is_hopeless:
+    if counts is None and not kept.reads_texts:
+        raise MissingError(f"{kept.folder} is not whole")
+    rescan = _Rescan(folder, unit, work, earlier, kept, counts) if counts is not None else None
+    if rescan is None or rescan.is_hopeless:
         return scan.scan_unit(folder, progress, unit=unit, work=work, earlier=earlier)
     made = rescan.make()
     progress(made["documents"], made["bytes_in"])
@@ -112,15 +114,18 @@ class _Rescan:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether to scan the unit as a whole is right, or no dearer."""
+        """Whether to scan the unit as a whole is right, or no dearer; MissingError where no text may be read."""
         if not len(self._anew):
             return False
+        # What barriers of the run had dropped may go on: members of pairs, of which texts are read anyway.
+        known = self._is_anew & ((self._old[DROPPED_AT].to_numpy() >= 0) | (self._before is None))
+        if not self._kept.reads_texts and known.any():
+            raise MissingError(
+                f"{int(known.sum()):,} or more documents that the run dropped go on, and what comes next was not "
+                "measured or signed of them"
+            )
         sizes = self._old["_bytes"].to_numpy()
-        return (
-            not self._kept.reads_texts
-            or self._counts["rejected_shards"] > 0
-            or int(sizes[self._anew].sum()) * 2 > int(sizes.sum())
-        )
+        return self._counts["rejected_shards"] > 0 or int(sizes[self._anew].sum()) * 2 > int(sizes.sum())
 
     def _look(self, first: int, rows: pa.RecordBatch) -> Fates:
         entry = pa.nulls(rows.num_rows, pa.string())
@@ -252,8 +257,10 @@ class _Rescan:
             columns[f"_order_{n}"] = self._order(n, step.settings["keep"], old)
         columns[DROPPED_AT] = pa.array(fates.dropped_at)
         for at, step in enumerate(self._work.stages):
-            if changes_text(step):
-                columns[size_column(at)] = old[size_column(self._lineup.places[at] or 0)]
+            was = self._lineup.places[at]
+            if was is not None and changes_text(step):
+                columns[size_column(at)] = old[size_column(was)]
+                columns[changed_column(at)] = old[changed_column(was)]
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
     def _order(self, n: int, keep: str, old: pa.RecordBatch) -> pa.Array:

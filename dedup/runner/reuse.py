@@ -12,7 +12,7 @@ from dedup.errors import UserError
 from dedup.io.place import Place
 from dedup.plan import Plan, reference_stages
 from dedup.runner.environment import environment_key
-from dedup.runner.lineup import Lineup, line_up, same_makers
+from dedup.runner.lineup import Lineup, MissingError, line_up, same_makers
 from dedup.runner.rescan import Kept
 from dedup.runner.scan import Work
 from dedup.runner.tables import write_json
@@ -57,6 +57,8 @@ class Reuse:
     def _rescan(self, number: int, task: Task) -> Task:
         work: Work = task.arguments["work"]
         lineup = self._lineups[number][work.is_reference]
+        if lineup is None and not self._reads_texts:
+            raise MissingError("a rule looks at columns that are not kept, of the input or made anew later")
         if lineup is None:
             return task
         folder = f"{self._work}/pass-{number}/{os.path.basename(task.folder)}"

@@ -1,7 +1,7 @@
 """The scan of one unit: read, run the stages up to the barrier, and write small tables beside each other.
 
 rows.arrow      one row a document: _row within its piece, the user's id, drop_reason, measures, bytes of text,
-                exact key, keep order; with `keep` also which step dropped it, and the bytes that changing steps saw
+                exact key, keep order; with `keep` also which step dropped it, what steps that change texts saw and did
 exact-*.bin     exchange rows of an exact barrier
 sketches-*.bin  signatures of near barriers;  shingles-*.npy shingles a document;  bands-*.bin exchange rows: barriers
                 of equal settings share them
@@ -37,7 +37,7 @@ from dedup.plan import bands_of, near_files
 from dedup.recipe import Step
 from dedup.runner.budget import DOCUMENT_COPIES
 from dedup.runner.scanned import Changes, open_table
-from dedup.runner.steps import Done, Steps
+from dedup.runner.steps import Done, Steps, differ
 from dedup.runner.task import Progress
 from dedup.segment import TOKENS
 
@@ -258,6 +258,11 @@ def size_column(at: int) -> str:
     return f"_size_{at}"
 
 
+def changed_column(at: int) -> str:
+    """bool: whether the step at a place changed the text."""
+    return f"_changed_{at}"
+
+
 def exact_writer(folder: Path, barrier: int) -> ExchangeWriter:
     """For rows of an exact barrier: high and low half of the key, keep order, low half of the text's key, document."""
     return ExchangeWriter(folder / f"exact-{barrier}.bin", 5)
@@ -309,6 +314,7 @@ class _Sinks:
         if self._work.keep:
             columns[DROPPED_AT] = pa.array(done.dropped_at)
             columns |= {size_column(at): pa.array(size) for at, size in done.sizes.items()}
+            columns |= {changed_column(at): pa.array(changed) for at, changed in done.changed.items()}
         rows = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if self._rows is None:
             self._rows = pa.ipc.new_file(str(self._folder / "rows.arrow"), rows.schema)
@@ -318,9 +324,7 @@ class _Sinks:
         original = buffers.large_strings(original)
         if texts is original or texts.equals(original):
             return
-        differs = pc.fill_null(pc.not_equal(texts, original), True)
-        differs = pc.and_(differs, pc.or_(texts.is_valid(), original.is_valid()))
-        documents = np.flatnonzero(differs.to_numpy(zero_copy_only=False))
+        documents = np.flatnonzero(differ(texts, original))
         columns = [pa.array(documents + first), texts.take(pa.array(documents))]
         self._changed.write_batch(pa.RecordBatch.from_arrays(columns, schema=CHANGED))
 

@@ -31,6 +31,7 @@ class Done(NamedTuple):
     measured    with `measure_all` every row, with transient columns; else those that are alive
     dropped_at  int16[rows]   the place of the step that dropped the row; -1 dropped before, the number of steps: not
     sizes       of each step that may change texts, by its place: int64[rows], the bytes it saw of each row's text
+    changed     of the same: bool[rows], whether it changed the text
     """
 
     batch: pa.RecordBatch
@@ -39,6 +40,15 @@ class Done(NamedTuple):
     measured: pa.RecordBatch
     dropped_at: npt.NDArray[np.int16]
     sizes: dict[int, buffers.Int64s]
+    changed: dict[int, npt.NDArray[np.bool_]]
+
+
+def differ(texts: Any, others: Any) -> npt.NDArray[np.bool_]:
+    """Whether each text is another than the one beside it; null is like null alone."""
+    apart = pc.fill_null(pc.not_equal(texts, others), True)
+    apart = pc.and_(apart, pc.or_(texts.is_valid(), others.is_valid()))
+    found: npt.NDArray[np.bool_] = apart.to_numpy(zero_copy_only=False)
+    return found
 
 
 def changes_text(step: Step) -> bool:
@@ -66,6 +76,7 @@ class Steps:
         aside = _Aside(batch)
         dropped_at = np.full(batch.num_rows, len(self._steps), np.int16)
         sizes: dict[int, buffers.Int64s] = {}
+        changed: dict[int, npt.NDArray[np.bool_]] = {}
         batch = self._after(-1, batch, aside, dropped_at)
         for at, ((step, function), counts) in enumerate(zip(self._steps, self.counts, strict=True)):
             begun = time.process_time()
@@ -75,12 +86,18 @@ class Steps:
             if changes_text(step):
                 sizes[at] = np.zeros(len(dropped_at), np.int64)
                 sizes[at][aside.places] = pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False)
-            batch = self._after(at, _run(step, function, batch), aside, dropped_at)
+            after, is_same = _run(step, function, batch)
+            if changes_text(step):
+                changed[at] = np.zeros(len(dropped_at), np.bool_)
+                if not is_same:
+                    changed[at][aside.places] = differ(after[read.TEXT], batch[read.TEXT])
+            batch = self._after(at, after, aside, dropped_at)
             counts["cpu_seconds"] += time.process_time() - begun
         if self._keep_all:
             batch = drop.set_column(batch, drop.REASON, pa.nulls(batch.num_rows, pa.string()))
             dropped_at[:] = len(self._steps)
-        return aside.lay_back(batch, dropped_at, sizes)
+        batch, alive, places, measured = aside.lay_back(batch)
+        return Done(batch, alive, places, measured, dropped_at, sizes, changed)
 
     def _after(self, at: int, batch: pa.RecordBatch, aside: _Aside, dropped_at: npt.NDArray[np.int16]) -> Any:
         """What goes on after the step at a place, with what that dropped noted."""
@@ -90,7 +107,8 @@ class Steps:
         return batch if self._measure_all else aside.take_dropped(batch)
 
 
-def _run(step: Step, function: Any, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _run(step: Step, function: Any, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, bool]:
+    """(what the step gives, whether no text is another)."""
     after = function(batch, **step.settings)
     if not isinstance(after, pa.RecordBatch) or after.num_rows != batch.num_rows:
         raise RunError(
@@ -98,7 +116,8 @@ def _run(step: Step, function: Any, batch: pa.RecordBatch) -> pa.RecordBatch:
             "a stage returns the rows it was given"
         )
     # Words that were cut from another text are of no use.
-    return after if after[read.TEXT].equals(batch[read.TEXT]) else buffers.without_transient(after)
+    is_same = after[read.TEXT].equals(batch[read.TEXT])
+    return (after if is_same else buffers.without_transient(after)), is_same
 
 
 class _Aside:
@@ -120,15 +139,13 @@ class _Aside:
         self.places = self.places[~gone]
         return buffers.filter_rows(batch, ~gone)
 
-    def lay_back(
-        self, batch: pa.RecordBatch, dropped_at: npt.NDArray[np.int16], sizes: dict[int, buffers.Int64s]
-    ) -> Done:
-        """All rows in their places; `batch` is what is left."""
+    def lay_back(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch, buffers.Int64s, pa.RecordBatch]:
+        """batch, alive, places and measured of Done; `batch` is what is left."""
         whole = buffers.without_transient(batch)
         if not self._parts:
             is_alive = batch[drop.REASON].is_null().to_numpy(zero_copy_only=False)
             alive = batch if is_alive.all() else buffers.filter_rows(batch, is_alive)
-            return Done(whole, alive, np.flatnonzero(is_alive), batch, dropped_at, sizes)
+            return whole, alive, np.flatnonzero(is_alive), batch
         names = whole.schema.names
         parts = [pa.Table.from_batches([part.select([n for n in names if n in part.schema.names])])
                  for _, part in self._parts]  # fmt: skip
@@ -137,4 +154,4 @@ class _Aside:
         rows = pa.concat_tables([pa.Table.from_batches([whole]), *parts], promote_options="default")
         columns = [buffers.one_chunk(column).take(pa.array(order)) for column in rows.columns]
         every = pa.RecordBatch.from_arrays(columns, schema=rows.schema)
-        return Done(every, batch, self.places, batch, dropped_at, sizes)
+        return every, batch, self.places, batch

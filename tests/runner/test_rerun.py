@@ -34,7 +34,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three shards of 200 documents, some without an id or a text, and a line that is not JSON."""
     folder = tmp_path_factory.mktemp("corpus")
     rows: list[dict[str, Any]] = [
-        {"text": text(n), "id": f"d{n}" if n % 11 else None, "score": n % 7, "source": f"s{n % 13}"} for n in range(200)
+        {"text": text(n), "id": f"d{n}" if n % 11 else None, "score": n % 7, "source": f"s{n % 67}"} for n in range(200)
     ]
     rows[17]["text"] = None
     write_jsonl(folder / "a.jsonl", rows[:90])
@@ -52,7 +52,7 @@ PLAIN: list[dict[str, Any]] = [TOKENS, LONG, {"dedup": "near", "keep": "longest"
 MIXED: list[dict[str, Any]] = [
     {"use": "clean.fix_text"}, TOKENS, LONG, {"use": "clean.drop_lines", "terminal_marks": "."}, {"use": "measure.c4"},
     {"use": "drop.when", "curly_bracket_count": {"above": 0}}, {"use": "drop.when", "word_count": {"above": 55}},
-    {"dedup": "exact", "on": "source", "keep": "highest:word_count"}, {"dedup": "near", "threshold": 0.75},
+    {"dedup": "exact", "on": "source", "keep": "lowest:word_count"}, {"dedup": "near", "threshold": 0.75},
     {"use": "clean.normalize"}, {"use": "measure.fineweb"}, {"use": "drop.when", "word_count": {"above": 45}},
 ]  # fmt: skip
 
