@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test ray s3 slow lint format bench clean
+.PHONY: run test ray s3 browser slow lint format bench clean
 
 $(BIN)/dedup: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,7 +19,7 @@ run: $(BIN)/dedup
 	$(BIN)/dedup run configs/quickstart.toml
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not slow and not ray and not s3" --numprocesses auto
+	$(BIN)/python -m pytest -m "not slow and not ray and not s3 and not browser" --numprocesses auto
 
 # One process: every other would start a Ray of its own.
 ray: $(VENV)/dev
@@ -29,6 +29,11 @@ ray: $(VENV)/dev
 # Each process starts a server of its own.
 s3: $(VENV)/dev
 	NEEDS_S3=1 $(BIN)/python -m pytest -m "s3 and not slow and not ray" --numprocesses auto
+
+# Pages are drawn, and looked at in a real browser.
+browser: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --editable ".[report]"
+	NEEDS_BROWSER=1 $(BIN)/python -m pytest -m "browser and not slow"
 
 slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow

@@ -255,7 +255,7 @@ for command in (*commands.COMMANDS, sweep):
 @cli.command()
 @click.argument("output", type=click.Path())
 def report(output: str) -> None:
-    """Make the tables under report/ anew, of any finished output.
+    """Make report/report.html and the tables that it shows anew, of any finished output.
 
     Example: dedup report out/quickstart
     """

@@ -42,7 +42,7 @@ WEIGHTS: dict[str, dict[int, int]] = {
 }  # fmt: skip
 PRESETS = ", ".join(WEIGHTS)
 # How a run is carried out, not what comes out: these may change between two attempts.
-HOW = ("memory", "workers", "executor", "address", "work", "batch_bytes", "max_drop", "max_rejected")
+HOW = ("memory", "workers", "executor", "address", "work", "batch_bytes", "report", "max_drop", "max_rejected")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Recipe:
     work: str | None = None  # folder or URL for temporary work
     output_shard_bytes: int | None = None  # text an output file, about; None: one file a shard
     batch_bytes: int = 16 << 20  # text a batch, about
+    report: bool = True  # draw report/report.html too
     max_rejected: float = 0.01  # share of rows
     max_drop: float = 0.95  # share of documents
     measure_all: bool = False
@@ -285,7 +286,8 @@ _TYPES: dict[str, tuple[type, str]] = {
     "executor": (str, "serial, local or ray"), "address": (str, "host:port of a Ray cluster"),
     "work": (str, "a folder or a URL"),
     "output_shard_bytes": (int, "bytes"), "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),
-    "max_drop": (float, "a share in [0, 1]"), "measure_all": (bool, "true or false"), "seed": (int, "a whole number"),
+    "max_drop": (float, "a share in [0, 1]"), "measure_all": (bool, "true or false"),
+    "report": (bool, "true or false"), "seed": (int, "a whole number"),
 }  # fmt: skip
 
 

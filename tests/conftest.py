@@ -33,6 +33,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("ray")
         if "s3" in getattr(item, "fixturenames", ()):
             item.add_marker("s3")
+        if "_drawing" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
     if not SHARED.exists():
         for item in items:
             if "shared" in item.keywords:
@@ -97,6 +99,39 @@ def start_ray(ray: Any) -> None:
         address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL,
         object_store_memory=100 << 20,
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_pages() -> None:
+    """Runs draw no pages but where a test asks for `pages`: there are hundreds, and each page takes a second."""
+    os.environ.setdefault("DEDUP_REPORT", "0")
+
+
+@pytest.fixture(scope="session")
+def _drawing() -> None:
+    absent = [name for name in ("matplotlib", "jinja2") if importlib.util.find_spec(name) is None]
+    if absent:
+        told = f"needs {', '.join(absent)}: pip install 'dedup[report]'"
+        (pytest.fail if os.environ.get("NEEDS_BROWSER") else pytest.skip)(told)
+
+
+@pytest.fixture
+def pages(_drawing: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw their pages; skipped without the report extra, unless NEEDS_BROWSER says that it has to be there."""
+    monkeypatch.delenv("DEDUP_REPORT")
+
+
+@pytest.fixture(scope="session")
+def browser(_drawing: None) -> Iterator[Any]:
+    """A real browser without a window; tests of it are skipped where there is none, unless NEEDS_BROWSER is set."""
+    from tests.chromium import Browser, find
+
+    program = find()
+    if program is None:
+        told = "needs Chromium: apt-get install chromium"
+        (pytest.fail if os.environ.get("NEEDS_BROWSER") else pytest.skip)(told)
+    with Browser(program) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

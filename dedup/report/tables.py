@@ -75,7 +75,7 @@ def make(finished: Finished, recipe: Recipe, sources: Sources) -> dict[str, Rows
     seen = passes.look(finished.output, recipe, sources, seed=SEED, examples=EXAMPLES)
     found = copies.look(finished.output, sources, seen.duplicates, clusters=CLUSTERS, pairs=PAIRS)
     stops = funnel(recipe, finished.summary, seen.cells)
-    return {
+    made = {
         "funnel": [{name: getattr(stop, name) for name in SCHEMAS["funnel"].names} for stop in stops],
         "drops": list(_drops(seen.cells, sources)),
         "measures": [row for name, one in seen.histograms.items() for row in _measure(name, one)],
@@ -90,6 +90,7 @@ def make(finished: Finished, recipe: Recipe, sources: Sources) -> dict[str, Rows
         "pairs": _pairs(finished, found, sources),
         "dropped_examples": list(_examples(finished, seen, sources)),
     }
+    return {name: [dict.fromkeys(SCHEMAS[name].names) | row for row in rows] for name, rows in made.items()}
 
 
 def write(folder: Place, tables: dict[str, Rows]) -> None:

@@ -1,23 +1,35 @@
-"""What a run writes when all else is there: the tables of its report."""
+"""What a run writes when all else is there: the tables of its report, and the page.
+
+The page is a picture of the tables and the tables are a picture of the output; `dedup report` makes both again. A page
+that cannot be made does not make a run fail that is done.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dedup import recipe as recipes
+from dedup.errors import UserError, one_line
+from dedup.io.files import replacing
 from dedup.io.place import Place, parquet_source
+from dedup.recipe import Recipe
 from dedup.report import tables
 from dedup.report.finished import Finished
 from dedup.report.sources import sources_of
 from dedup.report.summary import notes
 
+PAGE = "report.html"
+WANTED = "DEDUP_REPORT"  # in the environment: 0 for runs without a page
+NEEDED = ("matplotlib", "jinja2")
+ADVICE = "no report.html was made; pip install 'dedup[report]', then: dedup report {output}"
 VERSIONS = ("pyarrow", "numpy", "numba", "ftfy", "langdetect")
 PERFORMANCE = pa.schema(
     [("section", pa.string()), ("name", pa.string()), ("number", pa.float64()), ("text", pa.large_string())]
@@ -25,26 +37,52 @@ PERFORMANCE = pa.schema(
 _KEY = b"run"
 
 
-def after_run(output: Place) -> None:
-    """Write the report of a run that has just finished, unless it is there already: the last thing that a run does."""
+def after_run(output: Place, say: Callable[[str], None], warn: Callable[[str], None], *, page: bool) -> None:
+    """Write the report of a run that has just finished, unless it is there already: the last thing that a run does.
+
+    say, warn   tell what may be of use, and what should be known
+    page        whether a page is wanted, too
+    """
     finished = Finished(output)
     if _written_for(output) == finished.summary["key"]:
         return
-    _finish(finished, _write_tables(finished))
+    recipe, made = _write_tables(finished)
+    if page and os.environ.get(WANTED) != "0":
+        if any(importlib.util.find_spec(name) is None for name in NEEDED):
+            say(ADVICE.format(output=output))
+        else:
+            try:
+                _write_page(finished, recipe, made)
+            except Exception as error:  # of drawing: a run of hours is done, and its tables are there
+                warn(f"report.html could not be made ({type(error).__name__}: {one_line(error)}); all else is written")
+    _finish(finished, made)
 
 
 def again(output: str) -> str:
-    """Make the report of a finished output anew; its folder."""
+    """Make the report of a finished output anew; the path of its page."""
     finished = Finished(output)
-    _finish(finished, _write_tables(finished))
-    return str(finished.output / "report")
+    for name in NEEDED:
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"report.html needs one more package, {name}: pip install 'dedup[report]'")
+    recipe, made = _write_tables(finished)
+    _write_page(finished, recipe, made)
+    _finish(finished, made)
+    return str(finished.output / "report" / PAGE)
 
 
-def _write_tables(finished: Finished) -> dict[str, tables.Rows]:
+def _write_tables(finished: Finished) -> tuple[Recipe, dict[str, tables.Rows]]:
     recipe = recipes.load(str(finished.output / "recipe.toml"))
     made = tables.make(finished, recipe, sources_of(finished))
     tables.write(finished.output / "report", made)
-    return made | {"performance": list(performance(finished.summary))}
+    return recipe, made | {"performance": list(performance(finished.summary))}
+
+
+def _write_page(finished: Finished, recipe: Recipe, made: dict[str, tables.Rows]) -> None:
+    from dedup.report.page import render
+
+    text = render(finished.summary, recipe, made)
+    with replacing(finished.output / "report" / PAGE) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def _finish(finished: Finished, made: dict[str, tables.Rows]) -> None:

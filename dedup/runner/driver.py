@@ -247,7 +247,9 @@ class Attempt:
     def _end(self) -> None:
         """What is left to do when a run is finished: its report, of what it published, and its temporary work."""
         module, _, name = REPORT.partition(":")
-        getattr(importlib.import_module(module), name)(self.folder)
+        getattr(importlib.import_module(module), name)(
+            self.folder, self.show.say, self.show.warn, page=self.plan.recipe.report
+        )
         self._remove_work()
 
     @property

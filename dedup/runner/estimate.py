@@ -162,6 +162,7 @@ def _sampled(plan: Plan, corpus: budget.Corpus, output: Path, size: int) -> _Sam
         address=None,
         memory=None,
         max_drop=1.0,
+        report=False,
     )
     known = dataclasses.replace(corpus, documents=min(corpus.documents, limit * len(places)))
     result = driver.run_recipe(sample, limit=limit, keep_work=True, quiet=True, corpus=known)
