@@ -7,6 +7,7 @@ batches and groups are cut to fit. No size changes a byte of what comes out.
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ BATCHES = 8  # copies of a batch, with what stages make of it, that a task holds
 GROUP_COPIES = 2.7  # of a row group that is written: as read, its kept rows, its encoded pages
 DOCUMENT_COPIES = 8  # of one that is larger than a batch: as read, parsed, on its way through stages, written
 DOCUMENT = 40  # bytes that the driver holds
+SHARD = 1700  # likewise: names, fingerprint, work unit, outputs
 WORKER_BYTES = 64 << 20  # of input files: starting a worker costs as much CPU as some 40 MB
 LOOKED_AT = 16  # shards
 HEAD_BYTES = 1 << 18  # of each JSONL shard
@@ -54,14 +56,15 @@ class Budget:
     old_documents: int
 
 
-def derive(memory: int, workers: int, documents: int, *, batch_bytes: int, task_bytes: int = LEAST_ROOM) -> Budget:
+def derive(memory: int, workers: int, held_bytes: int, *, batch_bytes: int, task_bytes: int = LEAST_ROOM) -> Budget:
     """The sizes that fit `memory` bytes.
 
     workers       processes that do tasks; with one the driver does them
+    held_bytes    that the driver holds of documents and shards
     batch_bytes   the most that a batch may have
     task_bytes    that a task holds whatever its sizes
     """
-    room = max(task_bytes, (memory - fixed(workers) - documents * DOCUMENT) // workers)
+    room = max(task_bytes, (memory - fixed(workers) - held_bytes) // workers)
     return Budget(
         room,
         batch_bytes=min(batch_bytes, max(MIB, (room - task_bytes) // BATCHES)),
@@ -94,16 +97,28 @@ class Corpus:
     text_bytes: int
     group_bytes: int
     task_bytes: int = LEAST_ROOM
+    shards: int = 0
 
     def with_others(self, other: Corpus) -> Corpus:
         """Both together."""
         group_bytes = max(self.group_bytes, other.group_bytes)
         task_bytes = max(self.task_bytes, other.task_bytes)
-        return Corpus(self.documents + other.documents, self.text_bytes + other.text_bytes, group_bytes, task_bytes)
+        return Corpus(
+            self.documents + other.documents,
+            self.text_bytes + other.text_bytes,
+            group_bytes,
+            task_bytes,
+            self.shards + other.shards,
+        )
+
+    @property
+    def held_bytes(self) -> int:
+        """What the driver holds of every document and shard."""
+        return self.documents * DOCUMENT + self.shards * SHARD
 
     def least(self, workers: int) -> int:
         """The least memory that so many workers do with."""
-        return fixed(workers) + self.documents * DOCUMENT + workers * self.least_room()
+        return fixed(workers) + self.held_bytes + workers * self.least_room()
 
     def least_room(self) -> int:
         """The least room of one task."""
@@ -112,7 +127,7 @@ class Corpus:
     def peak(self, workers: int, batch_bytes: int) -> int:
         """The memory that is used with batches of this size, about."""
         room = max(self.task_bytes + BATCHES * batch_bytes, self.least_room())
-        return fixed(workers) + self.documents * DOCUMENT + workers * room
+        return fixed(workers) + self.held_bytes + workers * room
 
 
 def memory_of(recipe: Recipe) -> int:
@@ -146,11 +161,15 @@ def look_at(shards: Sequence[Shard], limit: int | None = None, *, with_stages: b
         documents += rows
         text_bytes += size
         group_bytes = max(group_bytes, group if good[at].role == "input" else 0)
+    # A huge row group makes a huge file.
+    parquets = [shard for shard in good if shard.format == "parquet" and shard.role == "input"]
+    for shard in heapq.nlargest(LOOKED_AT, parquets, key=lambda shard: shard.bytes) if len(good) > LOOKED_AT else ():
+        group_bytes = max(group_bytes, _look(shard)[2])
     share = sum(shard.bytes for shard in good) / max(seen, 1)
     count = int(documents * share)
     if limit is not None and count > limit * len(good):
         text_bytes, count = int(text_bytes * limit * len(good) / count), limit * len(good)
-    return Corpus(count, int(text_bytes * share), group_bytes, LEAST_ROOM + with_stages * STAGES)
+    return Corpus(count, int(text_bytes * share), group_bytes, LEAST_ROOM + with_stages * STAGES, len(shards))
 
 
 def _look(shard: Shard) -> tuple[int, int, int]:

@@ -360,7 +360,8 @@ class Attempt:
 
     def _budget(self, documents: int) -> budget.Budget:
         """What tasks may hold beside a driver that knows so many documents."""
-        least = dataclasses.replace(self.corpus, documents=documents).least(self.workers)
+        corpus = dataclasses.replace(self.corpus, documents=documents)
+        least = corpus.least(self.workers)
         if least > self.memory:
             self.show.warn(
                 f"memory = {memories.text(self.memory)} is less than {documents:,} documents take, which is about "
@@ -369,7 +370,7 @@ class Attempt:
         return budget.derive(
             self.memory,
             self.workers,
-            documents,
+            corpus.held_bytes,
             batch_bytes=self.plan.recipe.batch_bytes,
             task_bytes=self.corpus.task_bytes,
         )

@@ -88,7 +88,7 @@ def estimate(plan: Plan, limit: int | None = None) -> Estimate:
     memory_bytes = budget.memory_of(recipe)
     asked = budget.workers_of(recipe, plan.every_shard, len(units.cut(plan.every_shard)))
     workers = budget.fitting_workers(every, memory_bytes, asked)
-    batch = budget.derive(memory_bytes, workers, every.documents, batch_bytes=recipe.batch_bytes).batch_bytes
+    batch = budget.derive(memory_bytes, workers, every.held_bytes, batch_bytes=recipe.batch_bytes).batch_bytes
     temporary = many.temporary_bytes * (every.text_bytes / sampled) + new_bytes + old * old_bytes
     seconds = _seconds(few, many, corpus, theirs, old) + keys * KEY_SECONDS
     return Estimate(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from dedup import memory
 from dedup.errors import UserError
 from dedup.io import decode, shards
 from dedup.runner import budget, disk
-from tests.runs import NEAR, write_jsonl
+from tests.runs import NEAR, write_jsonl, write_parquet
 
 MIB = 1 << 20
 NEAR_STEP = 'dedup = "near"'
@@ -53,6 +54,16 @@ def test_a_budget_too_small_for_any_is_refused_naming_the_least() -> None:
 
 def test_driver_and_workers_count_at_most_64_bytes_a_document() -> None:
     assert (_corpus(50_000_000).least(2) - _corpus(0).least(2)) / 50_000_000 <= 64
+
+
+def test_very_many_shards_count_and_so_does_a_huge_row_group_in_any_of_them(tmp_path: Path) -> None:
+    for number in range(40):
+        rows = [{"text": f"{number} {row}"} for row in range(2_000 if number == 17 else 20)]
+        write_parquet(tmp_path / f"{number:02}.parquet", rows)
+    found = budget.look_at(shards.discover([str(tmp_path)]))
+    largest = pq.ParquetFile(tmp_path / "17.parquet").metadata.row_group(0).total_byte_size
+    assert (found.shards, found.group_bytes) == (40, largest)
+    assert found.least(1) - dataclasses.replace(found, shards=0).least(1) == 40 * budget.SHARD
 
 
 @pytest.mark.parametrize("size", [1, 256 * MIB, 512 * MIB, 1 << 30, 1 << 36])
