@@ -73,7 +73,7 @@ def windows(spans: Iterable[Span], *, around: int = 60, most: int = 1_200) -> li
         if span.kind == EQUAL:
             parts = _context(span.text, around, is_first=number == 0, is_last=number == len(spans) - 1)
         else:
-            parts = _shortened(span, min(left, max(most // 3, 1)))
+            parts = [_shortened(span, min(left, max(most // 3, 1)))]
         left -= sum(len(part.text) for part in parts)
         shown += parts
     return shown
@@ -89,16 +89,12 @@ def _context(text: str, around: int, *, is_first: bool, is_last: bool) -> list[S
     return [part for part in parts if part.text]
 
 
-def _shortened(span: Span, most: int) -> list[Span]:
+def _shortened(span: Span, most: int) -> Span:
+    """A difference without its middle; the ellipsis is its own, as nothing is left out of the other text."""
     if len(span.text) <= most:
-        return [span]
+        return span
     tail = most // 3
-    parts = [
-        Span(span.kind, span.text[: most - tail]),
-        Span(CUT, ELLIPSIS),
-        Span(span.kind, span.text[len(span.text) - tail :]),
-    ]
-    return [part for part in parts if part.text]
+    return Span(span.kind, span.text[: most - tail] + ELLIPSIS + span.text[len(span.text) - tail :])
 
 
 # Tokens

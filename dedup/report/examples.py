@@ -7,7 +7,7 @@ Tables are streamed and only what is shown is kept: of five million documents, 1
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -147,8 +147,23 @@ def pairs(output: Output, *, below: float | None = None, n: int = 10, seed: int 
         rows = {row["doc_id"]: row for row in [*rows.values(), *_rows_with(batch, chosen.numbers)]}
         rows = {number: rows[number] for number in chosen.numbers.tolist()}
     order = sorted(rows.values(), key=lambda row: (row["similarity"] is None, row["similarity"], row["doc_id"]))
-    found = texts(finished, [*rows, *(row["duplicate_of_doc_id"] for row in order)])
-    return [_pair(row, found) for row in order]
+    twins = [row["duplicate_of_doc_id"] for row in order]
+    found, later = texts(finished, [*rows, *twins]), reasons_of(finished, twins)
+    return [_pair(row, found, later) for row in order]
+
+
+def reasons_of(finished: Finished, numbers: Iterable[int | None]) -> dict[int | None, str]:
+    """The drop reasons of those of some documents that did not stay: a later rule may drop what others went for."""
+    wanted = np.array(sorted({number for number in numbers if number is not None}), np.int64)
+    found: dict[int | None, str] = {}
+    with finished.parquet("report/documents.parquet") as file:
+        for group in groups_with(file, "doc_id", wanted):
+            for batch in file.iter_batches(
+                BATCH_ROWS, row_groups=[group], columns=["doc_id", drop.REASON], use_threads=False
+            ):
+                gone = batch.filter(batch[drop.REASON].is_valid())
+                found |= {row["doc_id"]: row[drop.REASON] for row in _rows_with(gone, wanted)}
+    return found
 
 
 def _rows_with(batch: pa.RecordBatch, numbers: Int64s) -> list[Item]:
@@ -156,9 +171,10 @@ def _rows_with(batch: pa.RecordBatch, numbers: Int64s) -> list[Item]:
     return found
 
 
-def _pair(row: Item, found: Any) -> Item:
+def _pair(row: Item, found: Any, later: Any) -> Item:
     own, twin = found[row["doc_id"]], found[row["duplicate_of_doc_id"]]
     pair = {name: row[name] for name in TWIN} | {"text": own.text, "duplicate_of_text": twin.text}
+    pair["duplicate_of_drop_reason"] = later.get(row["duplicate_of_doc_id"])
     if own.note:
         pair["note"] = own.note
     if twin.note:
@@ -241,6 +257,7 @@ def _clusters(finished: Finished, found: Sequence[_Cluster]) -> list[Item]:
     sizes = _bytes(finished, [np.concatenate(some) for some in numbers])
     wanted = [one.kept["doc_id"] for one in found] + [one.least["doc_id"] for one in found]
     known = texts(finished, wanted)
+    later = reasons_of(finished, [one.kept["doc_id"] for one in found])
     items = []
     for one, size in zip(found, sizes, strict=True):
         kept = known[one.kept["doc_id"]]
@@ -249,6 +266,7 @@ def _clusters(finished: Finished, found: Sequence[_Cluster]) -> list[Item]:
                 "size": one.size,
                 "bytes": size,
                 "kept": one.kept["id"],
+                "kept_drop_reason": later.get(one.kept["doc_id"]),
                 "kept_text": None if kept.text is None else excerpt(kept.text, EXCERPT),
                 **({"kept_note": kept.note} if kept.note else {}),
                 "members": one.members,

@@ -9,7 +9,7 @@ from dedup import drop
 from dedup.errors import DedupError, UserError
 from dedup.io import read
 from dedup.report.differences import differences, windows
-from dedup.report.examples import OWN, ROW, Item, Output, opened
+from dedup.report.examples import OWN, ROW, Item, Output, opened, reasons_of
 from dedup.report.finished import Finished, source_of
 from dedup.report.texts import ROW_BITS, Text, texts
 
@@ -32,9 +32,14 @@ def why(output: Output, document_id: str) -> list[Item]:
                 own[row["doc_id"]] = row
             for row in batch.filter(pc.is_in(batch["duplicate_of_doc_id"], numbers)).to_pylist():
                 stands_for.setdefault(row["duplicate_of_doc_id"], []).append(row)
-    found = texts(finished, [*numbers.to_pylist(), *(row["duplicate_of_doc_id"] for row in own.values())])
+    twins = [row["duplicate_of_doc_id"] for row in own.values()]
+    found, later = texts(finished, [*numbers.to_pylist(), *twins]), reasons_of(finished, twins)
     steps = measured_by(finished)
-    return [_life(finished, document, own, stands_for, found, steps) for document in documents]
+    lives = [_life(finished, document, own, stands_for, found, steps) for document in documents]
+    for document, life in zip(documents, lives, strict=True):
+        if document["doc_id"] in own:
+            life["duplicate_of_drop_reason"] = later.get(own[document["doc_id"]]["duplicate_of_doc_id"])
+    return lives
 
 
 def _documents(finished: Finished, document_id: str) -> list[Item]:

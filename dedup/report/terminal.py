@@ -113,7 +113,7 @@ def beside(on: Screen, item: Item) -> None:
     from rich.text import Text
 
     on.beside(
-        Text(f"stays: {visible(item['duplicate_of'])}", "bold", overflow="fold"),
+        Text(_stays(item["duplicate_of"], item["duplicate_of_drop_reason"]), "bold", overflow="fold"),
         Text(f"went: {visible(item['id'])}", "bold", overflow="fold"),
     )
     notes = [item.get("duplicate_of_note", ""), item.get("note", "")]
@@ -124,6 +124,12 @@ def beside(on: Screen, item: Item) -> None:
     else:
         shown = (item.get("duplicate_of_text"), item.get("text"))
         on.beside(*(Text(visible(excerpt(text or "", EXCERPT)), overflow="fold") for text in shown))
+
+
+def _stays(name: str, reason: str | None) -> str:
+    if reason is None:
+        return f"stays: {visible(name)}"
+    return f"stayed: {visible(name)}, until a later step dropped it: {visible(reason)}"
 
 
 def tell_dropped(on: Screen, item: Item) -> None:
@@ -145,7 +151,7 @@ def tell_cluster(on: Screen, item: Item) -> None:
     """A cluster: how many, who stays, who went."""
     size = "" if item["bytes"] is None else f", {item['bytes']:,} bytes of text"
     on.line((f"{item['size']:,} documents{size}", "bold"))
-    on.line(f"stays: {visible(item['kept'])}", indent=2)
+    on.line(_stays(item["kept"], item["kept_drop_reason"]), indent=2)
     _excerpt(on, item["kept_text"], item.get("kept_note", ""))
     least = next((one for one in item["members"] if one["id"] == item["least_similar"]), None)
     on.line(f"went: {_names(item)}", indent=2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import shutil
+import subprocess
 import sys
 import unicodedata
 from collections import Counter
@@ -191,6 +193,24 @@ def test_of_a_twin_that_lies_elsewhere_there_is_a_word_instead_of_a_text(command
     assert "it is in the index" in command("why", tmp_path / "two", "a")
 
 
+def test_of_a_twin_that_a_later_rule_dropped_nobody_says_that_it_stays(command: Command, tmp_path: Path) -> None:
+    rows = [{"id": f"d{n}", "text": "one two three four five six"} for n in range(3)]
+    steps = [
+        {"dedup": "exact"},
+        {"use": "measure.gopher.quality"},
+        {"use": "drop.when", "word_count": {"above": 5}},
+    ]
+    recipe = {"id": "id", "max_drop": 1.0, "step": steps}
+    dedup.run(recipe, write_jsonl(tmp_path / "a.jsonl", rows), tmp_path / "out", **SERIAL)
+    told = "stayed: d0, until a later step dropped it: word_count > 5"
+    for shown in (["pairs"], ["clusters"], ["why", "d1"]):
+        text = command(shown[0], tmp_path / "out", *shown[1:])
+        assert told in " ".join(line[:49].strip() if shown[0] != "clusters" else line for line in text.splitlines())
+        assert "stays" not in text
+    assert [item["duplicate_of_drop_reason"] for item in dedup.pairs(tmp_path / "out")] == ["word_count > 5"] * 2
+    assert dedup.clusters(tmp_path / "out")[0]["kept_text"] == rows[0]["text"]
+
+
 # clusters
 
 
@@ -310,20 +330,16 @@ def test_on_a_terminal_there_are_colours_and_a_pager_and_when_piped_there_are_no
     piped = command("pairs", finished, "-n", 2)
     assert "\x1b" not in piped
     assert "{+" in piped
-    child, terminal = pty.fork()
-    if child == 0:  # pragma: no cover
-        os.execv(sys.executable, [sys.executable, "-m", "dedup", "pairs", str(finished), "-n", "2"])
-    shown = b""
-    while True:
-        try:
-            part = os.read(terminal, 1 << 16)
-        except OSError:  # how Linux says that the other end is closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    here, terminal = pty.openpty()
+    arguments = [sys.executable, "-m", "dedup", "pairs", str(finished), "-n", "2"]
+    with subprocess.Popen(arguments, stdin=terminal, stdout=terminal, cwd=ROOT) as child:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while part := os.read(here, 1 << 16):
+                shown += part
+        assert child.wait() == 0
+    os.close(here)
     text = shown.decode()
     assert text.count("paged:") >= 6
     assert "\x1b[1;32m" in text
