@@ -249,6 +249,7 @@ def test_why_as_json_and_by_path_and_row(dedup: Dedup, tmp_path: Path) -> None:
             "duplicate_of_text": "one",
             "differences": [["equal", "one"]],
             "duplicate_of_drop_reason": None,
+            "stands_for_count": 0,
         }
     ]
 

@@ -87,6 +87,7 @@ def why(output: str, document_id: str, as_json: bool) -> None:
 
 
 COMMANDS = (show, pairs, clusters, why)
+NAMES = frozenset(str(command.name) for command in COMMANDS)
 
 
 def _print(items: Sequence[Item], tell: Callable[[Any, Item], None], as_json: bool, nothing: str) -> None:

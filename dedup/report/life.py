@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,29 +16,36 @@ from dedup.report.finished import Finished, source_of
 from dedup.report.texts import ROW_BITS, Text, texts
 
 BATCH_ROWS = 1 << 16
+STANDS_FOR = ["id", "similarity", "kind", "verified"]
+NAMED = 1_000  # of the documents that one stands for
 
 
 def why(output: Output, document_id: str) -> list[Item]:
     """The life of every document of that id: measures and bounds, reason, twin, what it stands for, texts.
 
-    UserError where there is none.
+    UserError where there is none. Of what it stands for 1,000 are named, and all counted.
     """
     finished = opened(output)
     documents = _documents(finished, document_id)
     numbers = pa.array(sorted(document["doc_id"] for document in documents), pa.int64())
     own: dict[int, Item] = {}
     stands_for: dict[int, list[Item]] = {}
+    counts: Counter[int] = Counter()
     with finished.parquet("duplicates.parquet") as file:
         for batch in file.iter_batches(BATCH_ROWS):
             for row in batch.filter(pc.is_in(batch["doc_id"], numbers)).to_pylist():
                 own[row["doc_id"]] = row
-            for row in batch.filter(pc.is_in(batch["duplicate_of_doc_id"], numbers)).to_pylist():
-                stands_for.setdefault(row["duplicate_of_doc_id"], []).append(row)
+            for number in numbers.to_pylist():
+                rows = batch.filter(pc.fill_null(pc.equal(batch["duplicate_of_doc_id"], number), False))
+                counts[number] += rows.num_rows
+                some = stands_for.setdefault(number, [])
+                some += rows.slice(0, NAMED - len(some)).select(STANDS_FOR).to_pylist()
     twins = [row["duplicate_of_doc_id"] for row in own.values()]
     found, later = texts(finished, [*numbers.to_pylist(), *twins]), reasons_of(finished, twins)
     steps = measured_by(finished)
     lives = [_life(finished, document, own, stands_for, found, steps) for document in documents]
     for document, life in zip(documents, lives, strict=True):
+        life["stands_for_count"] = counts[document["doc_id"]]
         if document["doc_id"] in own:
             life["duplicate_of_drop_reason"] = later.get(own[document["doc_id"]]["duplicate_of_doc_id"])
     return lives
@@ -77,9 +86,7 @@ def _life(
         "row": number & ROW,
         "drop_reason": document["drop_reason"],
         **{key: twin and twin[key] for key in ("duplicate_of", "similarity", "kind", "verified")},
-        "stands_for": [
-            {k: row[k] for k in ("id", "similarity", "kind", "verified")} for row in stands_for.get(number, [])
-        ],
+        "stands_for": stands_for.get(number, []),
         "measures": {key: value for key, value in document.items() if key not in OWN},
         "measured_by": {key: step for key, step in steps.items() if key in document},
         "rules": rules_of(finished, document),

@@ -176,8 +176,8 @@ def tell_life(on: Screen, life: Item) -> None:
         _dropped(on, life)
     for twin in life["stands_for"][:SHOWN]:
         on.line(f"stands for {visible(twin['id'])} ({twin['kind']}, {similarity(twin)})", indent=2)
-    if len(life["stands_for"]) > SHOWN:
-        on.line(f"stands for {len(life['stands_for']) - SHOWN:,} more", indent=2)
+    if life["stands_for_count"] > SHOWN:
+        on.line(f"stands for {life['stands_for_count'] - SHOWN:,} more", indent=2)
     _measures(on, life)
     if life["duplicate_of"] is not None:
         on.line()

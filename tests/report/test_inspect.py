@@ -275,13 +275,17 @@ def test_why_tells_every_bound_that_a_document_passes_or_breaks(command: Command
     assert "its text is null" in command("why", tmp_path / "out", "d3")
 
 
-def test_why_of_a_document_that_stands_for_very_many_names_some(command: Command, tmp_path: Path) -> None:
+def test_why_of_a_document_that_stands_for_very_many_names_some(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life, "NAMED", 15)
     write_jsonl(tmp_path / "a.jsonl", [{"id": f"d{n}", "text": "the same"} for n in range(40)])
     dedup.run(NEAR, tmp_path / "a.jsonl", tmp_path / "out", **SERIAL)
     text = command("why", tmp_path / "out", "d0").splitlines()
     assert text[11:13] == ["  stands for d10 (exact, similarity 1.0000)", "  stands for 29 more"]
     (one,) = lines(command("why", tmp_path / "out", "d0", "--json"))
-    assert len(one["stands_for"]) == 39
+    assert [row["id"] for row in one["stands_for"]] == [f"d{n}" for n in range(1, 16)]
+    assert one["stands_for_count"] == 39
 
 
 # The terminal
