@@ -240,7 +240,7 @@ class Attempt:
         }
         tables.write_json(self.folder / "report" / "summary.json", summary)
         if self.keep_work:
-            write_kept(self.work, self.key, self.limit)
+            write_kept(self.work, self.plan, self.key, self.limit)
         self._end()
         return Result(self.folder)
 
@@ -269,6 +269,7 @@ class Attempt:
             seen_by_all: list[Place] = [self.folder] if isinstance(self.folder, Path) else []
             seen_by_all += [self.work] if self._works_elsewhere else []
             seen_by_all += [] if recipe.index is None else [Path(recipe.index)]
+            seen_by_all += [] if self.reuse is None else [self.reuse.work]
             ray = Ray(recipe, seen_by_all, self.code, quiet=self.quiet)
             self.workers = ray.at_most(self._fitting(ray.workers_of_a_node, "of a node"))
             return ray

@@ -82,6 +82,8 @@ def _check_columns(recipe: Recipe, number: int) -> None:
 
 
 def _writes(step: Step, recipe: Recipe) -> set[str]:
+    if ":" in step.use:
+        raise MissingError(f"{step.label} may change what rules before it have looked at")
     nothing = pa.record_batch({read.TEXT: pa.array([], pa.large_string()), drop.REASON: pa.array([], pa.string())})
     try:
         after = find(step, recipe.folder)(nothing, **with_copies(step, recipe.folder).settings)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dedup.errors import UserError
@@ -17,13 +18,14 @@ from dedup.runner.rescan import Kept
 from dedup.runner.scan import Work
 from dedup.runner.tables import write_json
 from dedup.runner.task import Task, key_of
+from dedup.stages import user_module
 
 KEPT = "kept.json"
 
 
-def write_kept(work: Place, key: str, limit: int | None) -> None:
+def write_kept(work: Place, plan: Plan, key: str, limit: int | None) -> None:
     """Say that what lies under work/ is all of the run with this key."""
-    write_json(work / KEPT, {"key": key, "limit": limit})
+    write_json(work / KEPT, {"key": key, "limit": limit, "folder": os.path.abspath(plan.recipe.folder)})
 
 
 def read_kept(output: str, work: Place) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class Reuse:
 
     def __init__(self, before: Plan, work: Place, now: Plan, *, reads_texts: bool = True) -> None:
         """work: where that run worked;  reads_texts: as Kept says."""
-        self._work, self._reads_texts = work, reads_texts
+        self.work, self._reads_texts = work, reads_texts
         self._lineups = [_lineups(before, now, number) for number in range(len(now.passes))]
 
     def rescans(self, number: int, tasks: Sequence[Task]) -> list[Task]:
@@ -61,14 +63,15 @@ class Reuse:
             raise MissingError("a rule looks at columns that are not kept, of the input or made anew later")
         if lineup is None:
             return task
-        folder = f"{self._work}/pass-{number}/{os.path.basename(task.folder)}"
+        folder = f"{self.work}/pass-{number}/{os.path.basename(task.folder)}"
         arguments = task.arguments | {"kept": Kept(folder, lineup, self._reads_texts)}
         return dataclasses.replace(task, function="dedup.runner.rescan:rescan_unit", arguments=arguments)
 
 
 def _lineups(before: Plan, now: Plan, number: int) -> dict[bool, Lineup | None]:
     """Of a pass: for what it is compared with (True), and for the input."""
-    if number >= len(before.passes) or not same_makers(before, now, number):
+    is_same = same_makers(before, now, number) and _same_modules(before, now)
+    if number >= len(before.passes) or not is_same:
         return {True: None, False: None}
     stages, old = now.passes[number].stages, before.passes[number].stages
     references, old_references = reference_stages(now, stages), reference_stages(before, old)
@@ -77,3 +80,14 @@ def _lineups(before: Plan, now: Plan, number: int) -> dict[bool, Lineup | None]:
         True: line_up(before, now, number, references, old_references) if same else None,
         False: line_up(before, now, number, stages, old),
     }
+
+
+def _same_modules(before: Plan, now: Plan) -> bool:
+    """Whether modules of the user's that both recipes name are the same: each looks beside its own recipe."""
+    old, new = _modules(before), _modules(now)
+    return all(old[name] == new[name] for name in old if name in new)
+
+
+def _modules(plan: Plan) -> dict[str, bytes]:
+    names = {step.use.partition(":")[0] for step in plan.recipe.step if ":" in step.use}
+    return {name: Path(user_module(name, plan.recipe.folder).__file__ or "").read_bytes() for name in names}

@@ -218,7 +218,8 @@ def _decide(
     more = dict(how)
     if "memory" in more:
         more["memory"] = memory.parse(more["memory"])
-    recipe = dataclasses.replace(recipe, max_drop=1.0, **more)  # it tells what a run would keep, and stops at nothing
+    # It tells what a run would keep, and stops at nothing.
+    recipe = dataclasses.replace(recipe, folder=left.plan.recipe.folder, max_drop=1.0, **more)
     plan = make_plan(recipe, left.plan.shards, left.plan.against)
     corpus = budget.look_at(plan.every_shard, left.limit, with_stages=budget.has_stages(plan.recipe))
     reuse = Reuse(left.plan, left.work, plan, reads_texts=False)

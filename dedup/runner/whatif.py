@@ -51,7 +51,7 @@ def rerun(
         raise UserError(f"{loaded.output} is the output that is reused; choose another with -o")
     if loaded.index is not None:
         raise UserError(f"index is {loaded.index!r}; a rerun would add to it what it holds already: use `dedup run`")
-    left = left_by(os.fspath(output), loaded.folder)
+    left = left_by(os.fspath(output))
     loaded = dataclasses.replace(loaded, input=left.plan.recipe.input, against=left.plan.recipe.against)
     return driver.run_recipe(
         loaded,
@@ -71,19 +71,16 @@ class Left(NamedTuple):
     output: Place
 
 
-def left_by(output: str, folder: str | None = None) -> Left:
-    """What a run left; UserError where it left nothing, or what it left is of other files or another dedup.
-
-    folder   where the user's own stages lie; by default beside the output's recipe
-    """
+def left_by(output: str) -> Left:
+    """What a run left; UserError where it left nothing, or what it left is of other files or another dedup."""
     here = place.at(output)
     summary = Result(output).summary
     recipe = recipes.load(str(here / "recipe.toml"))
     if recipe.index is not None:
         raise UserError(f"{output}: it was compared with the index {recipe.index}, which has changed since")
-    recipe = dataclasses.replace(recipe, folder=folder or recipe.folder)
     work = place.work_folder(output, recipe.work)
     kept = read_kept(output, work)
+    recipe = dataclasses.replace(recipe, folder=kept["folder"])
     plan = _plan_of(recipe, here)
     if not summary["key"] == kept["key"] == key_of_run(plan, kept["limit"]):
         raise UserError(

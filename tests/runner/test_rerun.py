@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 import dedup
 from dedup.errors import UserError
@@ -63,7 +64,7 @@ def reread(output: Path) -> int:
     return sum(json.loads(path.read_text())["counts"].get("anew", 1000) for path in paths)
 
 
-def both(home: Path, corpus: Path, old: Any, new: Mapping[str, Any], changes: Sequence[str] = ()) -> int:
+def both(home: Path, corpus: Path, old: Any, new: Any, changes: Sequence[str] = ()) -> int:
     """Rerun an old recipe as a new one, and run that: the same bytes; how many documents were read again."""
     kept = home / "old"
     dedup.run(old, str(corpus), kept, keep_work=True, **SERIAL)
@@ -138,6 +139,35 @@ def test_a_rerun_can_be_rerun(corpus: Path, tmp_path: Path) -> None:
     both(tmp_path, corpus, of(MIXED), of(MIXED), ["step.2.word_count.below=12"])
     dedup.rerun(tmp_path / "again", of(MIXED), tmp_path / "back", **SERIAL)
     assert tree_bytes(tmp_path / "back") == tree_bytes(tmp_path / "old")
+
+
+SHOUTS = """
+import pyarrow.compute as pc
+def shout(batch):
+    louder = pc.utf8_upper(batch["text"]) if LOUD else batch["text"]
+    return batch.set_column(batch.schema.get_field_index("text"), "text", louder)
+"""
+
+
+def test_a_stage_of_ones_own_is_known_by_its_source(corpus: Path, tmp_path: Path) -> None:
+    steps = [{"use": "shouts:shout"}, *PLAIN]
+    for name, loud in (("one", True), ("two", False)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shouts.py").write_text(SHOUTS.replace("LOUD", str(loud)))
+        written = tomli_w.dumps({"input": str(corpus), "output": str(tmp_path / name / "out"), **of(steps)})
+        (tmp_path / name / "recipe.toml").write_text(written)
+    one, two = tmp_path / "one" / "recipe.toml", tmp_path / "two" / "recipe.toml"
+    assert both(tmp_path / "same", corpus, one, one, ["word_count.below=20"]) == 0
+    assert dedup.sweep(tmp_path / "same" / "old", threshold=[0.8])["documents_kept"].to_pylist() == [
+        dedup.Result(str(tmp_path / "same" / "old")).summary["documents_kept"]
+    ]
+    assert both(tmp_path / "other", corpus, one, two) >= 2000
+
+
+@pytest.mark.slow
+def test_added_columns_and_output_of_another_size_are_those_of_a_run(corpus: Path, tmp_path: Path) -> None:
+    new = of(MIXED, annotate=["duplicate_count", "word_count"], output_shard_bytes=4000)
+    assert both(tmp_path, corpus, of(MIXED), new, ["step.2.word_count.below=12"]) <= 40
 
 
 def test_references_are_not_scanned_again(corpus: Path, tmp_path: Path) -> None:
