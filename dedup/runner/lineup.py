@@ -209,9 +209,8 @@ def _orders(
 def _exacts(barriers: Sequence[Step], old: Sequence[Step]) -> dict[int, int] | None:
     found = {}
     for n, step in enumerate(barriers):
-        wanted = step.settings.get("on"), step.settings["keep"]
-        if wanted[0]:
-            same = [m for m, other in enumerate(old) if (other.settings.get("on"), other.settings["keep"]) == wanted]
+        if step.settings.get("on"):
+            same = [m for m, other in enumerate(old) if other.settings.get("on") == step.settings["on"]]
             if not same:
                 return None
             found[n] = same[0]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from dedup import buffers, drop, exact
 from dedup.buffers import Int64s
 from dedup.io import place, read
 from dedup.io.copies import on_disk
-from dedup.io.exchange import read_partition
 from dedup.io.files import link
 from dedup.io.units import Unit
 from dedup.runner import scan
@@ -239,9 +237,7 @@ class _Rescan:
                 writer = writer or stack.enter_context(pa.ipc.new_file(str(files), rows.schema))
                 writer.write_batch(rows)
                 self._add_equal(exchanges, rows, first)
-        for n, exchange in exchanges.items():
-            if n in self._lineup.exacts:
-                self._add_columns(exchange, n)
+        for exchange in exchanges.values():
             exchange.close()
 
     def _as_now(self, old: pa.RecordBatch, fates: Fates) -> pa.RecordBatch:
@@ -255,12 +251,15 @@ class _Rescan:
         columns |= {name: old[name] for name in (*KEYS, "_bytes")}
         for n, step in enumerate(self._work.barriers):
             columns[f"_order_{n}"] = self._order(n, step.settings["keep"], old)
+            if n in self._lineup.exacts:
+                was = scan.key_columns(self._lineup.exacts[n])
+                columns |= dict(zip(scan.key_columns(n), (old[name] for name in was), strict=True))
         columns[DROPPED_AT] = pa.array(fates.dropped_at)
         for at, step in enumerate(self._work.stages):
-            was = self._lineup.places[at]
-            if was is not None and changes_text(step):
-                columns[size_column(at)] = old[size_column(was)]
-                columns[changed_column(at)] = old[changed_column(was)]
+            formerly = self._lineup.places[at]
+            if formerly is not None and changes_text(step):
+                columns[size_column(at)] = old[size_column(formerly)]
+                columns[changed_column(at)] = old[changed_column(formerly)]
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
     def _order(self, n: int, keep: str, old: pa.RecordBatch) -> pa.Array:
@@ -302,28 +301,14 @@ class _Rescan:
         return pa.table(columns)
 
     def _add_equal(self, exchanges: dict[int, Any], rows: pa.RecordBatch, first: int) -> None:
-        """The keys of texts of documents that stay."""
+        """What exact barriers compare of documents that stay."""
         alive = np.flatnonzero(self._alive[first : first + rows.num_rows])
-        high, low = (rows[name].to_numpy()[alive] for name in KEYS)
-        some = np.flatnonzero((high != 0) | (low != 0))
         for n, exchange in exchanges.items():
-            if n not in self._lineup.exacts:
-                ranks = rows[f"_order_{n}"].to_numpy()[alive][some]
-                documents = alive[some].astype(np.uint64)
-                exchange.add(first, high[some], low[some], ranks, low[some], documents)
-
-    def _add_columns(self, exchange: Any, n: int) -> None:
-        """The keys of columns that are compared, of documents that stay: as they were, and of those scanned anew."""
-        stays = self._alive & ~self._is_anew
-        before = os.path.join(self._kept.folder, f"exact-{self._lineup.exacts[n]}.bin")
-        for part in read_partition(before, 0, 0):
-            documents = part.columns[4].astype(np.int64) + part.document_base
-            some = np.flatnonzero(stays[documents])
-            exchange.add(0, *(column[some] for column in part.columns[:4]), documents[some].astype(np.uint64))
-        if len(self._anew):
-            for part in read_partition(self._folder / ANEW / f"exact-{n}.bin", 0, 0):
-                documents = self._anew[part.columns[4].astype(np.int64) + part.document_base]
-                exchange.add(0, *part.columns[:4], documents.astype(np.uint64))
+            names = scan.key_columns(n) if n in self._lineup.exacts else KEYS
+            high, low = (rows[name].to_numpy()[alive] for name in names)
+            some = np.flatnonzero((high != 0) | (low != 0))
+            ranks, ties = (rows[name].to_numpy()[alive][some] for name in (f"_order_{n}", KEYS[0]))
+            exchange.add(first, high[some], low[some], ranks, ties, alive[some].astype(np.uint64))
 
     def _write_changed(self) -> None:
         """Changed texts, of each document from where it is told."""

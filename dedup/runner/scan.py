@@ -258,6 +258,11 @@ def size_column(at: int) -> str:
     return f"_size_{at}"
 
 
+def key_columns(barrier: int) -> tuple[str, str]:
+    """uint64: both halves of the key of the columns that a barrier compares."""
+    return f"_on_{barrier}_high", f"_on_{barrier}_low"
+
+
 def changed_column(at: int) -> str:
     """bool: whether the step at a place changed the text."""
     return f"_changed_{at}"
@@ -313,12 +318,22 @@ class _Sinks:
             sink.add(done, first)
         if self._work.keep:
             columns[DROPPED_AT] = pa.array(done.dropped_at)
+            columns |= self._column_keys(batch)
             columns |= {size_column(at): pa.array(size) for at, size in done.sizes.items()}
             columns |= {changed_column(at): pa.array(changed) for at, changed in done.changed.items()}
         rows = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if self._rows is None:
             self._rows = pa.ipc.new_file(str(self._folder / "rows.arrow"), rows.schema)
         self._rows.write_batch(rows)
+
+    def _column_keys(self, batch: pa.RecordBatch) -> dict[str, pa.Array]:
+        """The keys of columns that barriers compare, of dropped documents too."""
+        found: dict[str, pa.Array] = {}
+        for n, step in enumerate(self._work.barriers):
+            if step.settings.get("on"):
+                keys = exact.column_keys([_column(batch, name, self._work) for name in step.settings["on"]])
+                found |= {name: pa.array(keys[:, half]) for half, name in enumerate(key_columns(n))}
+        return found
 
     def _add_changed(self, texts: Any, original: Any, first: int) -> None:
         original = buffers.large_strings(original)

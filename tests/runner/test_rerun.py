@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,57 @@ def test_what_was_not_kept_is_scanned_as_if_there_had_been_no_run(
     new: dict[str, Any], corpus: Path, tmp_path: Path
 ) -> None:
     both(tmp_path, corpus, of(PLAIN), new)
+
+
+MAKERS: list[dict[str, Any]] = [
+    {"use": "clean.fix_text"}, {"use": "clean.drop_lines", "terminal_marks": "."}, {"use": "clean.normalize"}, TOKENS,
+    {"use": "measure.c4"}, {"use": "measure.fineweb"}, {**TOKENS, "words": "whitespace"},
+]  # fmt: skip
+BOUNDS = [("word_count", "below", (4, 50)), ("word_count", "above", (10, 60)), ("mean_word_length", "above", (5, 8)),
+          ("score", "below", (0, 3)), ("alphabetic_word_ratio", "below", (0, 1))]  # fmt: skip
+
+
+def rule(chance: random.Random) -> dict[str, Any]:
+    column, bound, span = chance.choice(BOUNDS)
+    return {"use": "drop.when", column: {bound: chance.randint(*span)}}
+
+
+def steps_by_chance(chance: random.Random) -> list[dict[str, Any]]:
+    """One or two passes of a few stages, each followed by a rule or none, and barriers."""
+    steps: list[dict[str, Any]] = [TOKENS]
+    for _ in range(chance.randint(1, 2)):
+        for maker in chance.sample(MAKERS, chance.randint(0, 3)):
+            steps += [maker] + [rule(chance) for _ in range(chance.randint(0, 2))]
+        steps += chance.choice([
+            [{"dedup": "near", "keep": chance.choice(["first", "longest", "lowest:word_count"])}],
+            [{"dedup": "exact", "on": "source"}, {"dedup": "near", "threshold": 0.7}], [{"dedup": "exact"}],
+        ])  # fmt: skip
+    return steps + [rule(chance) for _ in range(chance.randint(0, 1))]
+
+
+def changed_by_chance(steps: list[dict[str, Any]], chance: random.Random) -> list[dict[str, Any]]:
+    """With some rules and thresholds changed, gone or new."""
+    found: list[dict[str, Any]] = []
+    for step in steps:
+        way = chance.random()
+        if step.get("use") == "drop.when" and way < 0.6:
+            ((column, bounds),) = ((name, value) for name, value in step.items() if name != "use")
+            ((bound, value),) = bounds.items()
+            found += [] if way < 0.15 else [{**step, column: {bound: value + chance.choice([-3, -1, 1, 5])}}]
+            continue
+        found.append({**step, "threshold": chance.choice([0.7, 0.8, 0.9])} if step.get("dedup") == "near" else step)
+        if way > 0.9:
+            found.append(rule(chance))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_recipes_by_chance_are_rerun_as_they_run(seed: int, corpus: Path, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    old = steps_by_chance(chance)
+    more = {"measure_all": chance.random() < 0.3, "max_drop": 1.0}
+    both(tmp_path, corpus, of(old, **more), of(changed_by_chance(old, chance), **more))
 
 
 def test_a_rerun_can_be_rerun(corpus: Path, tmp_path: Path) -> None:
