@@ -21,7 +21,7 @@ def _count(command: Command) -> Command:
 
 
 def _json(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with whole texts.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")(command)
 
 
 @click.command()

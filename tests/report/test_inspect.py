@@ -101,6 +101,16 @@ def test_show_of_a_reason_and_of_a_source(finished: Path, command: Command) -> N
     assert text[2].startswith("  hash_word_ratio = 0.")
 
 
+def test_show_of_a_folder(tmp_path: Path) -> None:
+    for name in ("web/a", "web/b", "books/a"):
+        write_jsonl(tmp_path / "in" / f"{name}.jsonl", [{"id": f"{name}-{n}", "text": "the same"} for n in range(2)])
+    dedup.run(NEAR, tmp_path / "in", tmp_path / "out", **SERIAL)
+    shown = {source: sorted(item["id"] for item in dedup.show(tmp_path / "out", source=source))
+             for source in ("books", "web", "web/b.jsonl")}  # fmt: skip
+    webs = ["web/a-0", "web/a-1", "web/b-0", "web/b-1"]
+    assert shown == {"books": ["books/a-1"], "web": webs, "web/b.jsonl": webs[2:]}
+
+
 def test_show_calls_an_estimate_an_estimate(finished: Path, command: Command, tmp_path: Path) -> None:
     recipe = {"id": "id", "step": [{"dedup": "near", "verify": "signature"}]}
     dedup.run(recipe, finished.parent / "sample" / "en-0.jsonl", tmp_path / "out", **SERIAL)
