@@ -347,17 +347,23 @@ class Attempt:
         return tables.changed_files(self.folder / "manifest.parquet", self.plan.every_shard)
 
     def _tasks(self, name: str, tasks: Sequence[Task], size: int = 0) -> list[dict[str, Any]]:
-        with self.show.part(name, len(tasks), size) as advance:
+        with self.show.part(name, len(tasks), size) as part:
 
             def note(documents: int, size: int) -> None:
                 self.check_lock()
-                advance(documents, size)
+                part.advance(documents, size)
 
             self.check_lock()
-            counts = self.executor.map(tasks, note)
+            counts = self.executor.map(tasks, note, part.ended)
         self.check_lock()
         self.counts.setdefault(name, []).extend(counts)
         return counts
+
+    def _decoded(self, role: str = "") -> int:
+        """Decoded bytes of all shards or those of a role, about."""
+        sizes = [(shard.role, shard.bytes) for shard in self.plan.every_shard]
+        some = sum(size for its, size in sizes if role in ("", its))
+        return self.corpus.text_bytes * some // max(sum(size for _, size in sizes), 1)
 
     def _budget(self, documents: int) -> budget.Budget:
         """What tasks may hold beside a driver that knows so many documents."""
@@ -440,7 +446,7 @@ class Attempt:
             tasks = _scan_tasks(here, key, theirs, before, reading) + _scan_tasks(here, key, parts, earlier, done)
             if self.reuse is not None:
                 tasks = self.reuse.rescans(number, tasks)
-            found_counts = self._tasks(f"scan {number}" if len(plan.passes) > 1 else "scan", tasks, _bytes(plan))
+            found_counts = self._tasks(f"scan {number}" if len(plan.passes) > 1 else "scan", tasks, self._decoded())
             references, their_counts = scanned.of_tasks(theirs, found_counts[: len(theirs)], tasks[: len(theirs)])
             left, found_counts = scanned.of_tasks(parts, found_counts[len(theirs) :], tasks[len(theirs) :])
             parts, theirs = ([one.unit for one in some.scans] for some in (left, references))
@@ -526,7 +532,7 @@ class Attempt:
             table = (self.folder / "report", left, duplicates, drops, plan.measures)
             waiting = thread.submit(tables.write_documents, *table) if thread is not None else None
             written = publish.write_all(
-                self._tasks, self.work / "write", key, left, duplicates, how, outputs, _bytes(plan)
+                self._tasks, self.work / "write", key, left, duplicates, how, outputs, self._decoded("input")
             )
             write_rejected(self.folder / "report", references)
             if plan.recipe.output_shard_bytes:
@@ -574,10 +580,6 @@ def _scan_tasks(
         )
         for unit, before in zip(parts, earlier, strict=True)
     ]
-
-
-def _bytes(plan: Plan) -> int:
-    return sum(shard.bytes for shard in plan.every_shard)
 
 
 def _cpu_seconds() -> float:

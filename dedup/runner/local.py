@@ -26,6 +26,7 @@ from dedup.runner.task import Task, look_up, run_task
 from dedup.runner.worker import OWN_STAGES
 
 Progress = Callable[[int, int], None]
+Ended = Callable[[int], None]  # tasks since the last call
 ONE_THREAD = "OPENBLAS_NUM_THREADS"  # NumPy starts one a core at import, for products that we do not take
 PATIENCE_SECONDS = 10  # for a worker to notice that its pipe is closed
 
@@ -33,7 +34,7 @@ PATIENCE_SECONDS = 10  # for a worker to notice that its pipe is closed
 class Executor(Protocol):
     """Does tasks; the counts come back in the order of the tasks, whoever did them when."""
 
-    def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
+    def map(self, tasks: Sequence[Task], progress: Progress, ended: Ended = lambda tasks: None) -> list[dict[str, Any]]:
         """Do all tasks."""
         ...
 
@@ -49,9 +50,13 @@ class Executor(Protocol):
 class Serial:
     """Does every task in this process."""
 
-    def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
+    def map(self, tasks: Sequence[Task], progress: Progress, ended: Ended = lambda tasks: None) -> list[dict[str, Any]]:
         """Do all tasks, one after the other."""
-        return [guarded(task, progress) for task in tasks]
+        results = []
+        for task in tasks:
+            results.append(guarded(task, progress))
+            ended(1)
+        return results
 
     def close(self) -> None:
         """Nothing to let go."""
@@ -73,7 +78,7 @@ class Local:
         self._workers: list[_Worker] = []
         self._peaks: dict[int, int] = {}
 
-    def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
+    def map(self, tasks: Sequence[Task], progress: Progress, ended: Ended = lambda tasks: None) -> list[dict[str, Any]]:
         """Do all tasks; a task whose worker died is tried once more, then named.
 
         What an earlier attempt did is looked up here: a worker starts only for a task that is left.
@@ -81,6 +86,7 @@ class Local:
         give_back_memory()
         results = look_up(tasks, self._most)
         waiting = [number for number in reversed(range(len(tasks))) if results[number] is None]
+        ended(len(tasks) - len(waiting))
         while len(self._workers) < min(self._most, len(waiting)):
             self._workers.append(_Worker(self._own_stages, self._lock))
         tried: dict[int, int] = {}
@@ -103,6 +109,7 @@ class Local:
                         raise message[1]
                     else:
                         results[number], self._peaks[worker.process.pid] = message[1:]
+                        ended(1)
                         self._feed(worker, tasks, waiting)
         return results
 

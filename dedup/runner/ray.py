@@ -25,7 +25,7 @@ from dedup.io.files import TEMPORARY, touch
 from dedup.io.place import Place, Remote, at
 from dedup.recipe import Recipe
 from dedup.runner.environment import environment_key, warm_kernels
-from dedup.runner.local import ONE_THREAD, PATIENCE_SECONDS, Progress, give_back_memory
+from dedup.runner.local import ONE_THREAD, PATIENCE_SECONDS, Ended, Progress, give_back_memory
 from dedup.runner.task import Task, look_up
 from dedup.runner.worker import outcome
 
@@ -84,11 +84,12 @@ class Ray:
             self._do = self._ray.remote(num_cpus=cpus, **self._options)(do)
         return max(1, self.workers // cpus)
 
-    def map(self, tasks: Sequence[Task], progress: Progress) -> list[dict[str, Any]]:
+    def map(self, tasks: Sequence[Task], progress: Progress, ended: Ended = lambda tasks: None) -> list[dict[str, Any]]:
         """Do all tasks; a task whose worker died is tried once more, then named. Progress comes task by task."""
         give_back_memory()
         results = look_up(tasks, self.workers)
         waiting = [number for number in reversed(range(len(tasks))) if results[number] is None]
+        ended(len(tasks) - len(waiting))
         if waiting:
             self._make_ready()
         died: set[int] = set()
@@ -114,6 +115,7 @@ class Ray:
                         results[number], worker, peak, seen = message
                         self._peaks[worker] = peak
                         progress(*seen)
+                        ended(1)
         return results
 
     def _room(self) -> int:
