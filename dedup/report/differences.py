@@ -37,8 +37,8 @@ class _Tokens(NamedTuple):
     """A text and its tokens: their characters `starts` to `ends` - 1, and a hash of these."""
 
     text: str
-    starts: list[int]
-    ends: list[int]
+    starts: Int64s
+    ends: Int64s
     keys: UInt64s
 
 
@@ -123,11 +123,12 @@ def _tokens(left: str, right: str) -> tuple[_Tokens, _Tokens]:
     return one, other
 
 
-def _characters(data: bytes, places: np.ndarray) -> list[int]:
+def _characters(data: bytes, places: np.ndarray) -> Int64s:
     """Places in UTF-8 as places among characters."""
-    bytes_ = np.frombuffer(data, np.uint8)
-    before = np.concatenate([[0], np.cumsum((bytes_ & 0xC0) != 0x80)])
-    return [int(place) for place in before[places]]
+    begins = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
+    before = np.concatenate([[0], np.cumsum(begins, dtype=np.int32)])
+    found: Int64s = before[places].astype(np.int64)
+    return found
 
 
 # Alignment
@@ -307,12 +308,14 @@ def _block(a: _Tokens, b: _Tokens, i: int, j: int, n: int) -> Iterator[Span]:
     if whole == b.text[b.starts[j] : b.ends[j + n - 1]]:
         yield Span(EQUAL, whole)
         return
+    starts_a, ends_a = a.starts[i : i + n].tolist(), a.ends[i : i + n].tolist()
+    starts_b, ends_b = b.starts[j : j + n].tolist(), b.ends[j : j + n].tolist()
     for k in range(n):
         if k:
-            gap_a = a.text[a.ends[i + k - 1] : a.starts[i + k]]
-            gap_b = b.text[b.ends[j + k - 1] : b.starts[j + k]]
+            gap_a = a.text[ends_a[k - 1] : starts_a[k]]
+            gap_b = b.text[ends_b[k - 1] : starts_b[k]]
             yield from _changed((gap_a, "", ""), (gap_b, "", ""))
-        yield Span(EQUAL, a.text[a.starts[i + k] : a.ends[i + k]])
+        yield Span(EQUAL, a.text[starts_a[k] : ends_a[k]])
 
 
 def _region(tokens: _Tokens, begin: int, end: int, first: int, until: int) -> tuple[str, str, str]:
