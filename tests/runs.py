@@ -16,8 +16,8 @@ import zstandard
 HOW = ("seconds", "cpu_seconds", "cpu_seconds_by_part", "peak_rss_bytes", "workers", "key")
 # The tables of a report, which every run writes; performance.parquet tells how it went, too.
 REPORT = (
-    "clusters", "documents", "dropped_examples", "drops", "funnel", "largest_clusters", "measures", "pairs",
-    "performance", "representatives_dropped", "rules", "similarities", "sources",
+    "clusters", "documents", "dropped_examples", "drops", "funnel", "largest_clusters", "measures", "near_misses",
+    "pairs", "performance", "representatives_dropped", "rules", "similarities", "sources",
 )  # fmt: skip
 REPORT_FILES = [*(f"report/{name}.parquet" for name in REPORT), "report/summary.json"]
 WORDS = [

@@ -116,7 +116,8 @@ def represent(
 
     begins         int64[e + 1]   document first + i has neighbours[begins[i]:begins[i + 1]]
     neighbours     int64[m]       positions in keep order, each below first + i, ascending
-    known          float64[m]     their similarity; negative: to be computed, both being of first to end - 1
+    known          float64[m]     in and out: their similarity; negative: to be computed, both being of first to
+                                  end - 1; it stays negative where the neighbour is dropped
     offsets        int64[e + 1]   document first + i has the sorted distinct shingles[offsets[i]:offsets[i + 1]]
     references     int64          documents before it are not compared with each other
     joins,         int64[e + 1], int64[m]   document first + i is in the dense buckets
@@ -144,6 +145,7 @@ def represent(
             if s < 0.0:
                 b = j - first
                 s = jaccard_runs(shingles, offsets[a], offsets[a + 1], offsets[b], offsets[b + 1], threshold)
+                known[e] = s
             if s >= threshold and (s > best or (s == best and j < to)):
                 best, to = s, j
         for m in range(joins[a], joins[a + 1]):

@@ -23,6 +23,7 @@ from dedup.near.signature import Sketches
 
 SEGMENT_DOCUMENTS = 1 << 16
 ROUND_SHINGLES = 2 << 20  # in memory at once: 16 MiB, and as many of documents kept before
+MISSES = 100  # pairs that are told of those that came nearest to the threshold
 ROUND_EDGES = 1 << 19  # in memory at once: 16 MiB
 ROUND_MEMBERS = 1 << 13  # of dense buckets in memory at once: 8 MiB at 256 slots
 NO_CROWDS = Crowds()
@@ -55,6 +56,27 @@ class Runs(NamedTuple):
 Shingles = Callable[[Int64s], Runs]  # of documents in any order
 
 
+class Misses(NamedTuple):
+    """Pairs of documents that are both kept, and their similarity, which is below the threshold: the highest ones."""
+
+    pairs: npt.NDArray[np.int64]  # [m, 2]
+    similarity: npt.NDArray[np.float64]
+
+    def most_similar(self, count: int = MISSES) -> Misses:
+        """So many of them; ties by the documents."""
+        order = np.lexsort((self.pairs[:, 1], self.pairs[:, 0], -self.similarity))[:count]
+        return Misses(self.pairs[order], self.similarity[order])
+
+
+NO_MISSES = Misses(np.zeros((0, 2), np.int64), np.zeros(0))
+
+
+def together(parts: Iterable[Misses]) -> Misses:
+    """The most similar of all."""
+    pairs, similarity = zip(NO_MISSES, *parts, strict=True)
+    return Misses(np.concatenate(pairs), np.concatenate(similarity)).most_similar()
+
+
 class Decisions(NamedTuple):
     """Dropped documents with their kept twin and the similarity to it."""
 
@@ -63,6 +85,7 @@ class Decisions(NamedTuple):
     similarity: npt.NDArray[np.float64]
     edges: int = 0  # distinct ones that were given, and those found among members of dense buckets
     compared: int = 0  # pairs of these
+    misses: Misses = NO_MISSES
 
 
 def decide(
@@ -110,7 +133,7 @@ def decide(
     twin = state.twin
     dropped = np.flatnonzero(twin >= 0)
     found = (state.documents[dropped], state.documents[twin[dropped]], state.similarity[dropped])
-    return Decisions(*found, state.edges + int(state.tally[1]), int(state.tally[0]))
+    return Decisions(*found, state.edges + int(state.tally[1]), int(state.tally[0]), state.misses)
 
 
 def _rounds(*weights: tuple[Int64s, int]) -> list[tuple[int, int]]:
@@ -141,6 +164,7 @@ class _State:
         self.twin, self.similarity = np.full(len(documents), -1), np.zeros(len(documents))
         self.edges, self.tally = 0, np.zeros(2, np.int64)
         self._kept = Kept()
+        self.misses = NO_MISSES
 
     def decide(
         self,
@@ -153,6 +177,7 @@ class _State:
         from dedup.kernels.graph import represent
 
         (later, earlier, known), (owners, buckets) = edges, dense
+        known = known.copy()  # what was read from a file cannot be written to
         here = round_of(self.documents[first:end], owners - first, buckets, self._crowds.load)
         runs = Runs(np.zeros(1, np.int64), np.zeros(0, np.uint64))
         if self._shingles is not None:
@@ -168,7 +193,15 @@ class _State:
             self._shingles is not None, self.tally, self.twin, self.similarity,
         )  # fmt: skip
         self._kept.add(here, first, self.twin)
+        self._add_misses(later, earlier, known)
         self.edges += len(later)
+
+    def _add_misses(self, later: Int64s, earlier: Int64s, known: npt.NDArray[np.float64]) -> None:
+        """Look at the pairs of a round that stay both."""
+        stay = (known > 0) & (known < self._threshold) & (self.twin[later] < 0) & (self.twin[earlier] < 0)
+        places = np.flatnonzero(stay)
+        ends = np.stack([self.documents[later[places]], self.documents[earlier[places]]], axis=1)
+        self.misses = together([self.misses, Misses(np.sort(ends, axis=1), known[places])])
 
     def _compare_with_kept(self, first: int, here: Round, runs: Runs) -> None:
         """Compare members of dense buckets with those kept in rounds before, as many at a time as fit."""

@@ -12,11 +12,12 @@ from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dedup import drop
 from dedup.io import parquet
 from dedup.io.files import replacing
-from dedup.io.place import Place
+from dedup.io.place import Place, parquet_source
 from dedup.recipe import Recipe
 from dedup.report import copies, passes
 from dedup.report.finished import Finished
@@ -205,7 +206,7 @@ def _pairs(finished: Finished, found: copies.Copies, sources: Sources) -> Rows:
         }
         for row in found.least
     ]  # fmt: skip
-    rows = _within_reach(finished, rows)
+    rows = _within_reach(finished, [*rows, *_misses(finished)])
     wanted = {row[name] for row in rows for name in ("doc_id", "other_doc_id")}
     known = texts(finished, wanted - {None}, most=PAIR_EXCERPT) | {None: Text(None, "it is in the index")}
     for row in rows:
@@ -215,6 +216,18 @@ def _pairs(finished: Finished, found: copies.Copies, sources: Sources) -> Rows:
             "source": _source(sources, row["doc_id"]), "other_source": _source(sources, row["other_doc_id"]),
         }  # fmt: skip
     return rows
+
+
+def _misses(finished: Finished) -> Rows:
+    """The most similar pairs that stay, a document in one of them alone."""
+    met: set[str] = set()
+    chosen: Rows = []
+    for row in pq.read_table(parquet_source(finished.output / "report" / "near_misses.parquet")).to_pylist():
+        ends = {row["id"], row["other_id"]}
+        if not ends & met and len(chosen) < PAIRS:
+            chosen.append({"which": MOST_KEPT, **row})
+            met |= ends
+    return chosen
 
 
 def _note(one: Text, other: Text) -> str:
@@ -228,7 +241,8 @@ def _within_reach(finished: Finished, rows: Rows) -> Rows:
     chosen: Rows = []
     left = READ_BYTES
     for row in rows:
-        shards = {number >> 40 for number in (row["other_doc_id"],) if number is not None} - known
+        kept = (row["other_doc_id"],) if row["which"] == LEAST_REMOVED else (row["doc_id"], row["other_doc_id"])
+        shards = {number >> 40 for number in kept if number is not None} - known
         size = sum(finished.shards[shard].bytes for shard in shards)
         if size <= left or not chosen:
             chosen.append(row)

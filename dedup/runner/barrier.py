@@ -20,6 +20,7 @@ from dedup.io.copies import fetch, on_disk
 from dedup.io.exchange import partition_bits
 from dedup.io.files import put_array
 from dedup.io.place import Place
+from dedup.near.match import Misses, together
 from dedup.plan import NearFiles, bands_of, near_files
 from dedup.recipe import Step
 from dedup.runner.budget import Budget
@@ -27,6 +28,7 @@ from dedup.runner.scanned import Scanned, Standing
 from dedup.runner.task import Task, key_of
 
 EXACT, NEAR = 0, 1
+MISSED = "missed"  # of a note: Misses, the input's documents counted from 0
 
 
 class Drops(NamedTuple):
@@ -220,6 +222,9 @@ def _near(
     note |= {"edges": edge_count, "documents_with_edges": counts["documents"], "step": step.number}
     pairs = np.concatenate([np.zeros((0, 2), np.int64), *_loaded(decide, "dropped.npy")])
     similarity = np.concatenate([np.zeros(0), *_loaded(decide, "similarity.npy")])
+    missed = map(Misses, _loaded(decide, "missed.npy"), _loaded(decide, "missed-similarity.npy"))
+    misses = together(missed)
+    note[MISSED] = misses._replace(pairs=misses.pairs - standing.references)
     order = np.argsort(pairs[:, 0])
     verified = np.full(len(pairs), step.settings["verify"] == "exact")
     return Drops(

@@ -522,6 +522,11 @@ class Attempt:
         duplicates = tables.write_duplicates(
             self.folder, self.work / "duplicates", left, scanned.before_zero(references), drops
         )
+        misses = [
+            (note.pop(barrier.MISSED), plan.recipe.step[note["step"]].settings["verify"] == "exact")
+            for note in self.notes
+        ]
+        tables.write_misses(self.folder / "report", left, scanned.before_zero(references), drops, misses)
         added = annotate.of_plan(plan)
         if added.has_families:
             annotate.write_families(duplicates, tables.merged(drops), left)

@@ -359,7 +359,10 @@ def represent(
     files: NearFiles,
     standing: Standing,
 ) -> dict[str, Any]:
-    """Decide one group of components: dropped.npy int64[m, 2] of (document, kept twin), similarity.npy."""
+    """Decide one group of components: dropped.npy int64[m, 2] of (document, kept twin), similarity.npy.
+
+    missed.npy int64[k, 2], missed-similarity.npy: the pairs below the threshold that came nearest to it
+    """
     settings, bands = bands_of(step)
     pairs = (part.pairs for part in _edges_of(joined, group))
     documents = crowds.distinct(itertools.chain(pairs, crowds.of_group(joined, group)), EDGE_BLOCK)
@@ -382,6 +385,8 @@ def represent(
     )
     save_array(folder / "dropped.npy", np.stack([found.documents, found.twins], axis=1))
     save_array(folder / "similarity.npy", found.similarity)
+    save_array(folder / "missed.npy", found.misses.pairs)
+    save_array(folder / "missed-similarity.npy", found.misses.similarity)
     progress(len(documents), 0)
     return {"dropped": len(found.documents), "edges": found.edges, "compared": found.compared}
 

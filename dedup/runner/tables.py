@@ -21,6 +21,7 @@ from dedup.io import copies, parquet
 from dedup.io.files import naming, replacing
 from dedup.io.place import Place, at, is_url, parquet_source
 from dedup.io.shards import Shard
+from dedup.near.match import Misses
 from dedup.plan import Plan
 from dedup.recipe import Recipe
 from dedup.runner.barrier import Drops, joined
@@ -42,6 +43,16 @@ LOCAL = pa.schema(
 )
 DUPLICATES = pa.schema([LOCAL.field(i) for i in range(1, len(LOCAL))])
 TWINS = pa.schema([("place", pa.int64()), ("id", pa.large_string()), ("doc_id", pa.int64())])
+MISSES = pa.schema(
+    [
+        ("similarity", pa.float64()),
+        ("verified", pa.bool_()),
+        ("id", pa.large_string()),
+        ("doc_id", pa.int64()),
+        ("other_id", pa.large_string()),
+        ("other_doc_id", pa.int64()),
+    ]
+)
 NAMED_AT_ONCE = 1 << 20
 
 
@@ -193,6 +204,48 @@ def _local_table(scan: Scan, drops: Drops, base: int, twins: pa.Table) -> pa.Tab
         pa.array(numbers, mask=numbers < 0),  # one of an index is in no shard of this run
     ]
     return pa.table(columns, names=LOCAL.names).cast(LOCAL)
+
+
+def write_misses(
+    folder: Place, scanned: Scanned, references: Scanned, drops: Sequence[Drops], misses: Sequence[tuple[Misses, bool]]
+) -> None:
+    """report/near_misses.parquet: pairs of documents that stay although they came near to a threshold.
+
+    references   numbered before zero
+    misses       of each near barrier, and whether its similarities are exact
+    """
+    gone = merged(drops).documents
+    spans = [*references.spans(), *scanned.spans()]
+    tables = [MISSES.empty_table()]
+    for (pairs, similarity), verified in misses:
+        documents, at = np.unique(pairs, return_inverse=True)
+        ids, numbers = _names(spans, documents)
+        stays = ~np.isin(documents, gone) & ~_dropped_by_rules(spans, documents)
+        ends = at.reshape(-1, 2)[stays[at.reshape(-1, 2)].all(axis=1)]
+        left = similarity[stays[at.reshape(-1, 2)].all(axis=1)]
+        columns = [left, np.full(len(ends), verified)]
+        for side in (0, 1):
+            known = numbers[ends[:, side]]
+            columns += [ids.take(pa.array(ends[:, side])), pa.array(known, mask=known < 0)]
+        tables.append(pa.table(columns, schema=MISSES))
+    order = [("similarity", "descending"), ("doc_id", "ascending"), ("other_doc_id", "ascending")]
+    with replacing(folder / "near_misses.parquet") as temporary:
+        writer = parquet.RowWriter(temporary, MISSES)
+        writer.add(pa.concat_tables(tables).sort_by(order))
+        writer.close()
+
+
+def _dropped_by_rules(spans: Sequence[tuple[Scan, int, int]], documents: Any) -> Any:
+    """bool[n]: whether a rule has dropped each of some documents, ascending; none of those compared with."""
+    found = [np.zeros(0, np.bool_)]
+    for scan, base, until in spans:
+        low, high = np.searchsorted(documents, [base, until])
+        if base < 0:
+            found.append(np.zeros(high - low, np.bool_))
+        elif low < high:
+            reasons = scan.table()[drop.REASON].take(pa.array(documents[low:high] - base))
+            found.append(reasons.is_valid().to_numpy())
+    return np.concatenate(found)
 
 
 class Reasons(NamedTuple):

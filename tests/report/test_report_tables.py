@@ -43,6 +43,10 @@ def write_input(folder: Path) -> list[dict[str, Any]]:
             rows.append({"id": f"b{n}", "text": " ".join(words)})
         if n % 4 == 0:
             rows.append({"id": f"c{n}", "text": " ".join([*words[:-2], "changed", "at the end"])})
+        if n % 5 == 0 and len(words) == 90:  # 18 of 86 shingles are others: 0.65
+            rows.append(
+                {"id": f"d{n}", "text": " ".join([*words[:30], *(f"o{i:02}" for i in range(14)), *words[44:]])}
+            )
     rows.append({"id": "zh", "text": "河水从山里流出来，绕过村子，再向东流去，孩子们每天在岸边玩水。"})
     rows.append({"id": "signs", "text": "# " * 60 + "ash bay cod " * 20})
     rows.append({"id": None, "text": None})
@@ -229,6 +233,30 @@ def test_the_least_similar_pairs_are_shown_with_both_texts(output: Output) -> No
     assert [(row["text"], row["other_text"]) for row in pairs] == [
         (texts[row["id"]], texts[row["other_id"]]) for row in pairs
     ]
+
+
+def test_the_most_similar_pairs_that_stay_are_those_that_came_nearest_to_the_threshold(output: Output) -> None:
+    kept = {}
+    for path in (output.folder / "documents").rglob("*.*"):
+        rows = pq.read_table(path).to_pylist() if path.suffix == ".parquet" else map(json.loads, path.open())
+        kept |= {row["id"]: row["text"] for row in rows if row["id"] and row["text"]}
+    names = sorted(kept)
+    pairs = {}
+    for n, one in enumerate(names):
+        for other in names[:n]:
+            similarity = dedup.jaccard(kept[one], kept[other])
+            if similarity > 0.64:
+                pairs[frozenset((one, other))] = similarity
+    rows = output.rows("near_misses")
+    found = {frozenset((row["id"], row["other_id"])): row["similarity"] for row in rows}
+    assert {pair: similarity for pair, similarity in found.items() if similarity > 0.64} == pytest.approx(pairs)
+    assert [row["similarity"] for row in rows] == sorted(found.values(), reverse=True)
+    assert len(pairs) >= 3
+    assert max(pairs.values()) < 0.7
+    shown = [row for row in output.rows("pairs") if row["which"] == "most similar kept"]
+    assert [row["similarity"] for row in shown] == [row["similarity"] for row in rows][: len(shown)]
+    assert [(row["text"], row["other_text"]) for row in shown] == [(kept[r["id"]], kept[r["other_id"]]) for r in shown]
+    assert len(shown) >= 3
 
 
 def test_some_dropped_documents_of_every_reason_are_shown(output: Output) -> None:
