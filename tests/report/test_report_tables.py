@@ -44,9 +44,7 @@ def write_input(folder: Path) -> list[dict[str, Any]]:
         if n % 4 == 0:
             rows.append({"id": f"c{n}", "text": " ".join([*words[:-2], "changed", "at the end"])})
         if n % 5 == 0 and len(words) == 90:  # 18 of 86 shingles are others: 0.65
-            rows.append(
-                {"id": f"d{n}", "text": " ".join([*words[:30], *(f"o{i:02}" for i in range(14)), *words[44:]])}
-            )
+            rows.append({"id": f"d{n}", "text": " ".join([*words[:30], *(f"o{i:02}" for i in range(14)), *words[44:]])})
     rows.append({"id": "zh", "text": "河水从山里流出来，绕过村子，再向东流去，孩子们每天在岸边玩水。"})
     rows.append({"id": "signs", "text": "# " * 60 + "ash bay cod " * 20})
     rows.append({"id": None, "text": None})

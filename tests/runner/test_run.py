@@ -86,7 +86,7 @@ def test_the_bytes_depend_neither_on_workers_nor_executor_nor_batches(tmp_path: 
     for number, way in enumerate(ways):
         dedup.run(recipe, str(tmp_path / "in"), tmp_path / f"out-{number}", **way)
         trees.append(tree_bytes(tmp_path / f"out-{number}"))
-    assert len(trees[0]) == 2 * 5 + 1 + 4
+    assert len(trees[0]) == 2 * 5 + 2 + len(REPORT_FILES) - 1
     for way, tree in zip(ways, trees, strict=True):
         assert tree.keys() == trees[0].keys()
         assert [name for name in tree if tree[name] != trees[0][name]] == [], way
