@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 import xxhash
 
 from dedup import drop
-from dedup.buffers import Int64s, UInt64s
+from dedup.buffers import Int64s
 from dedup.errors import UserError, nearest
 from dedup.io.place import Place
 from dedup.report.differences import differences, windows
 from dedup.report.finished import Finished, source_of
+from dedup.report.passes import mixed
 from dedup.report.texts import ROW_BITS, excerpt, groups_with, rows_of, texts
 
 Output = str | os.PathLike[str] | Place | Finished
@@ -63,7 +64,7 @@ def show(
         numbers = batch["doc_id"].filter(wanted).to_numpy()
         if shards is not None:
             numbers = numbers[np.isin(numbers >> ROW_BITS, shards)]
-        chosen.add(_hashed(numbers, seed), numbers)
+        chosen.add(mixed(numbers, seed), numbers)
     return _dropped(finished, chosen.numbers.tolist())
 
 
@@ -143,7 +144,7 @@ def pairs(output: Output, *, below: float | None = None, n: int = 10, seed: int 
             batch = batch.filter(pa.array(similarity < below))
             similarity = similarity[similarity < below]
         numbers = batch["doc_id"].to_numpy()
-        chosen.add(similarity if seed is None else _hashed(numbers, seed), numbers)
+        chosen.add(similarity if seed is None else mixed(numbers, seed), numbers)
         rows = {row["doc_id"]: row for row in [*rows.values(), *_rows_with(batch, chosen.numbers)]}
         rows = {number: rows[number] for number in chosen.numbers.tolist()}
     order = sorted(rows.values(), key=lambda row: (row["similarity"] is None, row["similarity"], row["doc_id"]))
@@ -322,12 +323,3 @@ class _Chosen:
         numbers = np.concatenate([self.numbers, numbers])
         order = np.lexsort((numbers, keys))[: self._count]
         self._keys, self.numbers = keys[order], numbers[order]
-
-
-def _hashed(numbers: Int64s, seed: int) -> UInt64s:
-    """A hash of each number (splitmix64)."""
-    x = numbers.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % (1 << 64))
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: UInt64s = x ^ (x >> np.uint64(31))
-    return mixed

@@ -235,8 +235,7 @@ def test_clusters_are_the_largest_with_their_bytes_and_members(finished: Path) -
         assert [one["id"] for one in item["members"]] == [row["id"] for row in rows]
         (kept,) = (one for one in life.why(finished, item["kept"]))
         whole = [kept["text"], *(texts[row["id"]] for row in rows)]
-        told = "text_bytes" in result.documents.column_names
-        assert item["bytes"] == (sum(len(text.encode()) for text in whole) if told else None)
+        assert item["bytes"] == sum(len(text.encode()) for text in whole)
         assert kept["text"].startswith(item["kept_text"].removesuffix("…"))
         least = min(rows, key=lambda row: row["similarity"])
         assert item["least_similar"] == least["id"]
@@ -250,8 +249,7 @@ def test_a_cluster_of_many_names_some_of_them(
     dedup.run(NEAR, tmp_path / "a.jsonl", tmp_path / "out", **SERIAL)
     assert [len(item["members"]) for item in dedup.clusters(tmp_path / "out")] == [20]
     text = command("clusters", tmp_path / "out")
-    told = ", 320 bytes of text" if "text_bytes" in dedup.Result(str(tmp_path / "out")).documents.column_names else ""
-    assert text.startswith(f"40 documents{told}\n  stays: d0\n    the same\n")
+    assert text.startswith("40 documents, 320 bytes of text\n  stays: d0\n    the same\n")
     assert "d10 and 29 more" in text
 
 
