@@ -29,6 +29,7 @@ from dedup.runner import scan
 from dedup.runner.lineup import Lineup, MissingError
 from dedup.runner.renear import NearFilesOf
 from dedup.runner.replay import Bools, Fates, replay
+from dedup.runner.retext import Restored, restore
 from dedup.runner.scan import DROPPED_AT, Before, Earlier, Work, changed_column, size_column
 from dedup.runner.scanned import Changes, open_table
 from dedup.runner.steps import changes_text
@@ -36,6 +37,7 @@ from dedup.runner.task import DONE, Progress, Task, finished
 
 ROWS = 1 << 16  # documents looked at together
 ANEW = "anew"  # the folder of what is scanned from texts
+RESTORED = "restored"  # of texts as they were before later stages changed them
 KEYS = ("_key_high", "_key_low")
 
 
@@ -105,15 +107,20 @@ class _Rescan:
         # Of a document that enters dropped nothing is done: all is as the pass before left it.
         self._enters_dropped = (self._dropped_at < 0) & (self._before is not None) & (not self._measures_all)
         self._alive = self._dropped_at == len(work.stages)
-        if kept.reads_texts:
-            self._is_anew |= np.concatenate([fates.stale for fates in self._fates]) & ~self._enters_dropped
+        stale = np.concatenate([fates.stale for fates in self._fates]) & ~self._enters_dropped & ~self._is_anew
+        stale &= kept.reads_texts
+        if any(":" in step.use for step in work.stages):  # what it reads of a document is not known
+            self._is_anew |= stale
+            stale[:] = False
         self._anew = np.flatnonzero(self._is_anew)
+        self._is_stale = stale
         self._some: pa.Table = pa.table({})
+        self._restored = Restored(np.zeros(0, np.int64), np.zeros((0, 2), np.uint64), np.zeros(0, np.int64))
 
     @property
     def is_hopeless(self) -> bool:
         """Whether to scan the unit as a whole is right, or no dearer; MissingError where no text may be read."""
-        if not len(self._anew):
+        if not len(self._anew) and not self._is_stale.any():
             return False
         # What barriers of the run had dropped may go on: members of pairs, of which texts are read anyway.
         known = self._is_anew & ((self._old[DROPPED_AT].to_numpy() >= 0) | (self._before is None))
@@ -147,15 +154,17 @@ class _Rescan:
         for piece in self._unit.pieces:
             piece.shard.check_unchanged()
         steps = self._scan_anew()
+        self._restore()
         self._write_rows()
         self._write_changed()
         near = NearFilesOf(self._kept.folder, self._folder, self._folder / ANEW, self._is_anew, self._alive)
         near.write(self._work.barriers, self._lineup, was_alive=self._was_alive)
         link(on_disk(self._kept.folder, "rejected.arrow"), self._folder / "rejected.arrow")
-        shutil.rmtree(self._folder / ANEW, ignore_errors=True)
+        for name in (ANEW, RESTORED):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
         same = {name: self._counts[name] for name in (*scan.COUNTS, *scan.OF_PIECES, "rejected_by_reason")}
         signs_all = self._counts["signs_all"] and self._work.measure_all
-        return same | {"steps": steps, "signs_all": signs_all, "anew": len(self._anew)}
+        return same | {"steps": steps, "signs_all": signs_all, "anew": len(self._anew) + int(self._is_stale.sum())}
 
     @property
     def _was_alive(self) -> Bools:
@@ -170,22 +179,31 @@ class _Rescan:
         if len(self._anew):
             (self._folder / ANEW).mkdir()
             work = dataclasses.replace(self._work, keep=True)
-            counts = scan.scan_some(self._folder / ANEW, work, self._read(), self._earlier)
+            batches = self._read(self._anew, whole=bool(work.source.more))
+            counts = scan.scan_some(self._folder / ANEW, work, batches, self._earlier)
             self._some = open_table(self._folder / ANEW, "rows.arrow")
             self._alive[self._anew] = self._some[DROPPED_AT].to_numpy() == len(work.stages)
             for step, more in zip(steps, counts, strict=True):
                 step.update({name: step[name] + more[name] for name in ("rows", "bytes", "cpu_seconds")})
         return steps
 
-    def _read(self) -> Iterator[tuple[pa.RecordBatch, Int64s]]:
+    def _restore(self) -> None:
+        stale = np.flatnonzero(self._is_stale)
+        if len(stale):
+            (self._folder / RESTORED).mkdir()
+            earlier = None if self._before is None else self._before.changed
+            batches = self._read(stale, whole=False)
+            where, stages = self._folder / RESTORED, self._work.stages
+            self._restored = restore(where, stages, self._work.folder, self._dropped_at, batches, earlier)
+
+    def _read(self, wanted: Int64s, *, whole: bool) -> Iterator[tuple[pa.RecordBatch, Int64s]]:
+        """Some documents as they lie in the input, with all columns that are read of it or texts and ids alone."""
         first = 0
         for piece, count in zip(self._unit.pieces, self._counts["piece_documents"], strict=True):
-            low, high = np.searchsorted(self._anew, [first, first + count])
+            low, high = np.searchsorted(wanted, [first, first + count])
             if low < high:
-                some = self._anew[low:high]
-                yield from (
-                    self._read_whole(piece, some, first) if self._work.source.more else self._read_texts(piece, some)
-                )
+                some = wanted[low:high]
+                yield from self._read_whole(piece, some, first) if whole else self._read_texts(piece, some)
             first += count
 
     def _read_texts(self, piece: Any, documents: Int64s) -> Iterator[tuple[pa.RecordBatch, Int64s]]:
@@ -198,7 +216,8 @@ class _Rescan:
             here = slice(done, done + len(texts))
             columns = [buffers.one_chunk(rows[here]), buffers.large_strings(texts)]
             columns += [buffers.one_chunk(ids[here])] if ids is not None else []
-            yield pa.RecordBatch.from_arrays(columns, schema=source.schema()), documents[here]
+            schema = dataclasses.replace(source, more={}).schema()
+            yield pa.RecordBatch.from_arrays(columns, schema=schema), documents[here]
             done += len(texts)
 
     def _read_whole(self, piece: Any, documents: Int64s, first: int) -> Iterator[tuple[pa.RecordBatch, Int64s]]:
@@ -233,14 +252,14 @@ class _Rescan:
         with contextlib.ExitStack() as stack:
             writer = None
             for (first, old), fates in zip(_parts(self._old), self._fates, strict=True):
-                rows = self._merged(first, self._as_now(old, fates))
+                rows = self._merged(first, self._as_now(first, old, fates))
                 writer = writer or stack.enter_context(pa.ipc.new_file(str(files), rows.schema))
                 writer.write_batch(rows)
                 self._add_equal(exchanges, rows, first)
         for exchange in exchanges.values():
             exchange.close()
 
-    def _as_now(self, old: pa.RecordBatch, fates: Fates) -> pa.RecordBatch:
+    def _as_now(self, first: int, old: pa.RecordBatch, fates: Fates) -> pa.RecordBatch:
         """The rows of documents as they are now, but for those that are scanned anew."""
         columns = {read.ROW: old[read.ROW]}
         columns |= {read.ID: old[read.ID]} if self._work.source.id is not None else {}
@@ -248,7 +267,7 @@ class _Rescan:
             if name in old.schema.names:
                 columns[name] = _without(old[name], fates.unmade.get(name))
         columns[drop.REASON] = fates.reasons
-        columns |= {name: old[name] for name in (*KEYS, "_bytes")}
+        columns |= self._of_texts(first, old)
         for n, step in enumerate(self._work.barriers):
             columns[f"_order_{n}"] = self._order(n, step.settings["keep"], old)
             if n in self._lineup.exacts:
@@ -261,6 +280,19 @@ class _Rescan:
                 columns[size_column(at)] = old[size_column(formerly)]
                 columns[changed_column(at)] = old[changed_column(formerly)]
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+    def _of_texts(self, first: int, old: pa.RecordBatch) -> dict[str, pa.Array]:
+        """Keys of texts and their bytes."""
+        low, high = np.searchsorted(self._restored.documents, [first, first + old.num_rows])
+        if low == high:
+            return {name: old[name] for name in (*KEYS, "_bytes")}
+        places = self._restored.documents[low:high] - first
+        new = (*self._restored.keys[low:high].T, self._restored.sizes[low:high])
+        columns = {}
+        for name, values in zip((*KEYS, "_bytes"), new, strict=True):
+            columns[name] = old[name].to_numpy().copy()
+            columns[name][places] = values
+        return {name: pa.array(values) for name, values in columns.items()}
 
     def _order(self, n: int, keep: str, old: pa.RecordBatch) -> pa.Array:
         before = self._lineup.orders[n]
@@ -312,17 +344,20 @@ class _Rescan:
 
     def _write_changed(self) -> None:
         """Changed texts, of each document from where it is told."""
-        if not len(self._anew) and not self._enters_dropped.any():
+        if not self._is_anew.any() and not self._is_stale.any() and not self._enters_dropped.any():
             link(on_disk(self._kept.folder, "changed.arrow"), self._folder / "changed.arrow")
             return
         old = Changes(self._kept.folder)
         some = Changes(self._folder / ANEW) if len(self._anew) else None
+        restored = Changes(self._folder / RESTORED) if self._is_stale.any() else None
         with pa.ipc.new_file(str(self._folder / "changed.arrow"), scan.CHANGED) as writer:
             for first, rows in _parts(self._old):
                 documents = np.arange(first, first + rows.num_rows)
                 here = slice(first, first + rows.num_rows)
                 gone = self._enters_dropped[here]
-                found = [_changes_of(old, documents[~self._is_anew[here] & ~gone])]
+                found = [_changes_of(old, documents[~self._is_anew[here] & ~self._is_stale[here] & ~gone])]
+                if restored is not None:
+                    found.append(_changes_of(restored, documents[self._is_stale[here]]))
                 if self._before is not None:
                     found.append(_changes_of(self._before.changed, documents[gone]))
                 if some is not None:

@@ -145,3 +145,29 @@ def test_the_command_prints_lines_or_a_table_with_examples(corpus: Path, tmp_pat
         [],
     ]
     assert told[4:6] == ["kept at 8, dropped at 9:", "  d36  The9 old9 ferry9 left9 the9 grey9 harbour9 with9 {"]
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("files", "recipe", "asked"),
+    [
+        ("en/en_docs-00000.parquet", "web_en", {"word_count.below": [60, 120], "threshold": [0.7, 0.9]}),
+        ("zh/zh_docs-00000.parquet", "web_zh", {"character_count.below": [250, 400], "threshold": [0.75, 0.95]}),
+        ("mixed/mixed_web-00001.jsonl.gz", "dedup_only", {"threshold": [0.7, 0.85]}),
+    ],
+    ids=["en", "zh", "mixed"],
+)
+def test_real_corpora_are_told_as_runs_decide_them(
+    files: str, recipe: str, asked: dict[str, list[float]], shared: Path, tmp_path: Path
+) -> None:
+    more: dict[str, Any] = {"limit": 6000, **SERIAL}
+    input, old = shared / files, tmp_path / "old"
+    dedup.run(recipe, input, old, keep_work=True, changes=["max_drop=1.0"], **more)
+    for name, values in asked.items():
+        wanted: dict[str, Any] = {"threshold": values} if name == "threshold" else {"rule": {name: values}}
+        for row in dedup.sweep(old, **wanted).to_pylist():
+            changes = [f"{name}={row['value']:g}", "max_drop=1.0"]
+            run = dedup.run(recipe, input, tmp_path / "full", changes=changes, **more)
+            assert row["documents_kept"] == run.summary["documents_kept"]
+            shutil.rmtree(tmp_path / "full")
