@@ -292,5 +292,4 @@ def test_a_changed_bound_costs_at_most_two_fifths_of_a_run(change: str, shared: 
         again = dedup.rerun(tmp_path / "old", "web_en", tmp_path / f"again-{n}", changes=[change], **SERIAL)
         ratios.append(again.summary["cpu_seconds"] / full.summary["cpu_seconds"])
     assert tree_bytes(tmp_path / "again-0") == tree_bytes(tmp_path / "full-0")
-    print(change, ratios)
     assert min(ratios) <= 0.4
