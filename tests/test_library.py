@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from importlib.util import find_spec
 from typing import Any
 
 import datasketch
@@ -16,7 +17,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import dedup
-from dedup.arrays import estimate
+from dedup.arrays import as_texts, estimate
+from dedup.errors import UserError
 from dedup.near.params import Sketch
 from dedup.segment import segment
 from tests import naive
@@ -73,6 +75,45 @@ def test_nothing_comes_of_nothing(texts: Any) -> None:
     assert dedup.near_duplicates(texts).equals(schema.empty_table())
     assert dedup.exact_duplicates(texts).equals(schema.remove(2).empty_table())
     assert dedup.signatures(texts).shape == (len(texts), 256)
+
+
+# Hugging Face data sets
+
+needs_datasets = pytest.mark.skipif(find_spec("datasets") is None, reason="needs datasets, which the dev extra has")
+
+
+@needs_datasets
+@pytest.mark.parametrize("kind", [None, "numpy", "pandas", "arrow"])
+def test_a_column_of_a_dataset_is_taken_as_it_is_selected(kind: str | None) -> None:
+    import datasets
+
+    whole = datasets.Dataset.from_dict({"n": list(range(len(TEXTS))), "text": TEXTS})
+    assert near(whole.with_format(kind)["text"]) == NEARS
+    order = [4, 2, 2, 0]
+    some = whole.select(order).with_format(kind)
+    assert some.data.num_rows == len(TEXTS)  # the table is whole, the order is beside it
+    assert as_texts(some["text"]).to_pylist() == [TEXTS[i] for i in order]
+    assert as_texts(whole.select([]).with_format(kind)["text"]).to_pylist() == []
+
+
+@needs_datasets
+def test_a_transform_of_a_dataset_is_applied() -> None:
+    import datasets
+
+    whole = datasets.Dataset.from_dict({"text": ["a", "b"]})
+    upper = whole.with_transform(lambda rows: {"text": [text.upper() for text in rows["text"]]})
+    assert as_texts(upper["text"]).to_pylist() == ["A", "B"]
+    nested = datasets.Dataset.from_dict({"meta": [{"title": "a"}, {"title": None}]})
+    assert as_texts(nested["meta"]["title"]).to_pylist() == ["a", None]
+
+
+def test_rows_instead_of_texts_are_refused_with_advice() -> None:
+    with pytest.raises(UserError) as told:
+        dedup.near_duplicates([{"text": "a"}])
+    assert str(told.value) == (
+        "texts[0] is of type dict; a text is a str or None; of a table or data set give a column, such as "
+        'dataset["text"]'
+    )
 
 
 def test_a_lone_surrogate_is_a_replacement_character() -> None:
