@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import tomli_w
+from click.testing import CliRunner
 
 import dedup
+from dedup.cli import cli
 from dedup.errors import UserError
 from tests.runs import tree_bytes, write_jsonl, write_parquet
 
@@ -27,7 +29,7 @@ def text(number: int) -> str:
     if version and len(words) > 8:
         words[version * 2] = "other"
     if version == 3:
-        words = [*words, "\u200b ", "more"]
+        words = [*words[:-1], "caf&eacute;", "\u200b "]
     return " ".join(words).capitalize() + ("." if family % 3 else " {")
 
 
@@ -85,11 +87,11 @@ def of(steps: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     ("steps", "changes", "most"),
     [
         pytest.param(PLAIN, [], 0, marks=SLOW),
-        (PLAIN, ["word_count.below=20"], 0),
+        pytest.param(PLAIN, ["word_count.below=20"], 0, marks=SLOW),
         pytest.param(PLAIN, ["word_count.below=4"], 40, marks=SLOW),
         pytest.param(PLAIN, ["threshold=0.9"], 0, marks=SLOW),
         pytest.param(PLAIN, ["threshold=0.7", "keep=first"], 0, marks=SLOW),
-        pytest.param(MIXED, ["step.2.word_count.below=12"], 40, marks=SLOW),
+        (MIXED, ["step.2.word_count.below=12"], 40),
         (MIXED, ["step.2.word_count.below=5", "curly_bracket_count.above=1"], 80),
         pytest.param(MIXED, ["step.6.word_count.above=30"], 10, marks=SLOW),
         (MIXED, ["threshold=0.95", "step.11.word_count.above=35"], 60),
@@ -243,6 +245,20 @@ def test_a_run_with_a_limit_is_rerun_with_it(corpus: Path, tmp_path: Path) -> No
     dedup.run(of(PLAIN), str(corpus), tmp_path / "old", limit=25, keep_work=True, **SERIAL)
     dedup.rerun(tmp_path / "old", of(PLAIN), tmp_path / "again", **SERIAL)
     assert tree_bytes(tmp_path / "again") == tree_bytes(tmp_path / "old")
+
+
+@pytest.mark.slow
+def test_workers_rerun_as_one_process_does(corpus: Path, tmp_path: Path) -> None:
+    both(tmp_path, corpus, of(MIXED), of(MIXED), ["step.2.word_count.below=12"])
+    how: dict[str, Any] = {"executor": "local", "workers": 2}
+    changes = ["step.2.word_count.below=12"]
+    dedup.rerun(tmp_path / "old", of(MIXED), tmp_path / "two", changes=changes, **how)
+    assert tree_bytes(tmp_path / "two") == tree_bytes(tmp_path / "full")
+
+
+def test_the_command_needs_an_output(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["rerun", str(tmp_path), "quickstart"])
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, "Error: Missing option '-o' / '--output'.")
 
 
 def refusal(*arguments: Any) -> str:

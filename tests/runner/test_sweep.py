@@ -147,6 +147,21 @@ def test_the_command_prints_lines_or_a_table_with_examples(corpus: Path, tmp_pat
     assert told[4:6] == ["kept at 8, dropped at 9:", "  d36  The9 old9 ferry9 left9 the9 grey9 harbour9 with9 {"]
 
 
+def test_what_the_command_cannot_read_is_named() -> None:
+    asked = {"--rule": "word_count.below", "--threshold": "0.7;0.8"}
+    said = [CliRunner().invoke(cli, ["sweep", "out", *words]).exception for words in asked.items()]
+    assert [str(error) for error in said] == [
+        "--rule word_count.below: write COLUMN.BOUND=values, such as word_count.below=20,50,100",
+        "--threshold: '0.7;0.8' is not numbers with commas between, such as 20,50,100",
+    ]
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_said_by_workers_too(corpus: Path, tmp_path: Path) -> None:
+    dedup.run(of(PLAIN), str(corpus), tmp_path / "old", keep_work=True, executor="local", workers=2)
+    assert "and what comes next was not measured" in refusal(tmp_path / "old", rule={"word_count.below": [4]})
+
+
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(
