@@ -133,10 +133,12 @@ def histogram(name: str, rows: Rows, bounds: Sequence[tuple[str, float]]) -> str
     axes.stairs(both, edges, baseline=kept, fill=True, color=GONE, linewidth=0)
     axes.stairs(kept, edges, fill=True, color=KEPT, linewidth=0)
     if grows:
-        axes.set_xscale("symlog", linthresh=next(edge for edge in edges if edge > 0), linscale=0.4)
-        powers = [p for p in range(-6, 16) if edges[0] <= 10.0**p <= edges[-1]]
+        least = next(edge for edge in edges if edge > 0)
+        axes.set_xscale("symlog", linthresh=least, linscale=0.4)
+        powers = [p for p in range(-6, 16) if least * (1 - 1e-9) <= 10.0**p <= edges[-1]]
         powers = powers[:: 1 + len(powers) // 7]
-        axes.set_xticks([10.0**p for p in powers], [_power(p) for p in powers])
+        ticks = ([0.0] if edges[0] == 0 else []) + [10.0**p for p in powers]
+        axes.set_xticks(ticks, (["0"] if edges[0] == 0 else []) + [_power(p) for p in powers])
         axes.xaxis.set_minor_locator(_none())
     else:
         axes.xaxis.set_major_formatter(lambda x, _: value(x))
@@ -197,7 +199,7 @@ def similarities(rows: Rows, thresholds: Sequence[float]) -> str:
     axes = drawing.axes
     near = {row["low"]: row["duplicates"] for row in rows if row["kind"] == "near" and row["low"] is not None}
     first = min([*near, *thresholds, 0.95])
-    first = math.floor(first * 20) / 20
+    first = math.floor((first - 0.02) * 20) / 20  # so that the line of a threshold is not on the axis
     steps = round((1 - first) * 100)
     edges = [round(first + n / 100, 2) for n in range(steps + 1)]
     counts = [sum(count for low, count in near.items() if abs(low - edge) < 1e-6) for edge in edges[:-1]]

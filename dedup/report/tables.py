@@ -222,7 +222,8 @@ def _misses(finished: Finished) -> Rows:
     """The most similar pairs that stay, a document in one of them alone."""
     met: set[str] = set()
     chosen: Rows = []
-    for row in pq.read_table(parquet_source(finished.output / "report" / "near_misses.parquet")).to_pylist():
+    path = finished.output / "report" / "near_misses.parquet"
+    for row in pq.read_table(parquet_source(path)).to_pylist() if path.exists() else ():
         ends = {row["id"], row["other_id"]}
         if not ends & met and len(chosen) < PAIRS:
             chosen.append({"which": MOST_KEPT, **row})
