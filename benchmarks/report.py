@@ -47,7 +47,7 @@ TIMED = """
 import json, os, resource, sys, time
 from dedup.report.write import again
 begun = time.monotonic()
-page = again(sys.argv[1])
+page = again(sys.argv[1], print)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 print(json.dumps([time.monotonic() - begun, peak, os.path.getsize(page)]))
 """

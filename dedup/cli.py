@@ -264,7 +264,9 @@ def report(output: str) -> None:
     """
     from dedup.report.write import again
 
-    click.echo(again(output))
+    page = again(output, lambda text: click.echo(f"dedup: {text}", err=True))
+    if page is not None:
+        click.echo(page)
 
 
 @cli.group()

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dedup import recipe as recipes
-from dedup.errors import UserError, one_line
+from dedup.errors import one_line
 from dedup.io.files import replacing
 from dedup.io.place import Place, parquet_source
 from dedup.recipe import Recipe
@@ -48,7 +48,7 @@ def after_run(output: Place, say: Callable[[str], None], warn: Callable[[str], N
         return
     recipe, made = _write_tables(finished)
     if page and os.environ.get(WANTED) != "0":
-        if any(importlib.util.find_spec(name) is None for name in NEEDED):
+        if not _can_draw():
             say(ADVICE.format(output=output))
         else:
             try:
@@ -58,16 +58,21 @@ def after_run(output: Place, say: Callable[[str], None], warn: Callable[[str], N
     _finish(finished, made)
 
 
-def again(output: str) -> str:
-    """Make the report of a finished output anew; the path of its page."""
+def again(output: str, say: Callable[[str], None]) -> str | None:
+    """Make the report of a finished output anew; the path of its page, None where the extra is not installed."""
     finished = Finished(output)
-    for name in NEEDED:
-        if importlib.util.find_spec(name) is None:
-            raise UserError(f"report.html needs one more package, {name}: pip install 'dedup[report]'")
     recipe, made = _write_tables(finished)
-    _write_page(finished, recipe, made)
+    can_draw = _can_draw()
+    if can_draw:
+        _write_page(finished, recipe, made)
+    else:
+        say(ADVICE.format(output=output))
     _finish(finished, made)
-    return str(finished.output / "report" / PAGE)
+    return str(finished.output / "report" / PAGE) if can_draw else None
+
+
+def _can_draw() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in NEEDED)
 
 
 def _write_tables(finished: Finished) -> tuple[Recipe, dict[str, tables.Rows]]:

@@ -223,17 +223,24 @@ def test_a_page_can_be_left_out(how: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "out" / "report" / "funnel.parquet").exists()
 
 
-def test_a_report_of_what_is_no_output_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_of_what_is_no_output_is_refused(tmp_path: Path) -> None:
     with pytest.raises(dedup.DedupError, match=r"no finished run there \(report/summary.json is missing\)") as error:
-        write.again(str(tmp_path))
+        write.again(str(tmp_path), print)
     assert error.value.exit_code == 2
+
+
+def test_a_report_made_again_without_the_extra_is_its_tables_and_a_line_of_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_jsonl(tmp_path / "in" / "0.jsonl", [{"id": "a", "text": "b"}])
     dedup.run(NEAR, str(tmp_path / "in"), tmp_path / "out", executor="serial")
+    before = (tmp_path / "out" / "report" / "funnel.parquet").read_bytes()
+    (tmp_path / "out" / "report" / "funnel.parquet").unlink()
     monkeypatch.setattr(write, "NEEDED", ("no_such_package",))
-    with pytest.raises(
-        dedup.DedupError, match=r"needs one more package, no_such_package: pip install 'dedup\[report\]'"
-    ):
-        write.again(str(tmp_path / "out"))
+    found = CliRunner().invoke(cli.cli, ["report", str(tmp_path / "out")], catch_exceptions=False)
+    told = f"dedup: no report.html was made; pip install 'dedup[report]', then: dedup report {tmp_path / 'out'}\n"
+    assert (found.exit_code, found.stdout, found.stderr) == (0, "", told)
+    assert (tmp_path / "out" / "report" / "funnel.parquet").read_bytes() == before
 
 
 @pytest.mark.parametrize(
