@@ -264,9 +264,7 @@ def report(output: str) -> None:
     """
     from dedup.report.write import again
 
-    page = again(output, lambda text: click.echo(f"dedup: {text}", err=True))
-    if page is not None:
-        click.echo(page)
+    click.echo(again(output, lambda text: click.echo(f"dedup: {text}", err=True)))
 
 
 @cli.group()

@@ -58,8 +58,8 @@ def after_run(output: Place, say: Callable[[str], None], warn: Callable[[str], N
     _finish(finished, made)
 
 
-def again(output: str, say: Callable[[str], None]) -> str | None:
-    """Make the report of a finished output anew; the path of its page, None where the extra is not installed."""
+def again(output: str, say: Callable[[str], None]) -> str:
+    """Make the report of a finished output anew; the path of its page, or of its tables where the extra is absent."""
     finished = Finished(output)
     recipe, made = _write_tables(finished)
     can_draw = _can_draw()
@@ -68,7 +68,7 @@ def again(output: str, say: Callable[[str], None]) -> str | None:
     else:
         say(ADVICE.format(output=output))
     _finish(finished, made)
-    return str(finished.output / "report" / PAGE) if can_draw else None
+    return str(finished.output / "report" / PAGE if can_draw else finished.output / "report")
 
 
 def _can_draw() -> bool:

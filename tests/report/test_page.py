@@ -239,7 +239,7 @@ def test_a_report_made_again_without_the_extra_is_its_tables_and_a_line_of_advic
     monkeypatch.setattr(write, "NEEDED", ("no_such_package",))
     found = CliRunner().invoke(cli.cli, ["report", str(tmp_path / "out")], catch_exceptions=False)
     told = f"dedup: no report.html was made; pip install 'dedup[report]', then: dedup report {tmp_path / 'out'}\n"
-    assert (found.exit_code, found.stdout, found.stderr) == (0, "", told)
+    assert (found.exit_code, found.stdout, found.stderr) == (0, f"{tmp_path / 'out' / 'report'}\n", told)
     assert (tmp_path / "out" / "report" / "funnel.parquet").read_bytes() == before
 
 
