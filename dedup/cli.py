@@ -63,7 +63,9 @@ def _against(command: Command) -> Command:
 
 def _run_options(command: Command) -> Command:
     """The options that every command that reads an input and runs something takes."""
-    limit = click.option("--limit", type=click.IntRange(min=1), help="Only the first N documents of every shard.")
+    limit = click.option(
+        "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N documents of every shard."
+    )
     index = click.option(
         "--index", type=click.Path(), help="Folder of what earlier runs kept; compared with, added to."
     )
@@ -80,7 +82,7 @@ def _how_options(command: Command) -> Command:
         click.option(
             "--memory", metavar="SIZE", help="Such as 8G; all processes together. Default: 70 % of what is there."
         ),
-        click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: one a core."),
+        click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes; 0: one a core."),
         click.option("--executor", type=click.Choice(["serial", "local", "ray"]), help="Where tasks run."),
         click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster, for --executor ray."),
         click.option("--work", type=click.Path(), help="Folder or URL for temporary work, instead of OUTPUT/work."),
@@ -110,7 +112,7 @@ def _inputs(command: Command) -> Command:
 @_inputs
 @_run_options
 def run(recipe: str, inputs: tuple[str, ...], more: tuple[str, ...], output: str | None, **options: Any) -> None:
-    """Run a recipe: a .toml file, or the name of one that comes with the package.
+    """Run a recipe. It is a .toml file, or the name of one that comes with the package.
 
     Example: dedup run configs/quickstart.toml -i data/sample -o out/first
     """
@@ -185,7 +187,7 @@ def _show(result: Any, *, quiet: bool) -> None:
 @click.argument("recipe", type=click.Path())
 @_how_options
 def rerun(earlier: str, recipe: str, output: str | None, **options: Any) -> None:
-    """Run another recipe over what a run has read, with the measures and signatures it left.
+    """Run another recipe over what a run has read. Measures and signatures that it left are used.
 
     OUTPUT was made with --keep-work. What RECIPE says of its input gives way to what that run has read. The bytes are
     those of `dedup run`; a changed threshold costs little more than writing.
@@ -207,7 +209,7 @@ def rerun(earlier: str, recipe: str, output: str | None, **options: Any) -> None
 @click.option("-o", "--output", type=click.Path(), help="Folder to write to, whose disk has to have room.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step.")
 @click.option("--memory", metavar="SIZE", help="As for a run.")
-@click.option("--workers", type=click.IntRange(min=0), help="As for a run.")
+@click.option("--workers", type=click.IntRange(min=0), metavar="N", help="As for a run.")
 @click.option("--no-sample", is_flag=True, help="Read no documents, and say nothing of memory, disk and time.")
 @click.option("--json", "as_json", is_flag=True, help="What it takes, as one JSON object.")
 def plan(
@@ -219,7 +221,7 @@ def plan(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show what a recipe would do and, by a sample of the documents, what it would take.
+    """Show what a recipe would do and what it would take. A sample of the documents is run for that.
 
     Example: dedup plan configs/quickstart.toml -i data/sample --memory 2G
     """
@@ -258,7 +260,7 @@ for command in (*commands.COMMANDS, sweep):
 @cli.command()
 @click.argument("output", type=click.Path())
 def report(output: str) -> None:
-    """Make report/report.html and the tables that it shows anew, of any finished output.
+    """Make the report of a finished run anew. That is report/report.html and the tables that it shows.
 
     Example: dedup report out/quickstart
     """
@@ -295,7 +297,7 @@ def info(folder: str, as_json: bool) -> None:
 @index.command()
 @click.argument("folder", type=click.Path())
 def merge(folder: str) -> None:
-    """Put all generations into one folder: as much to read, in fewer pieces.
+    """Put all generations into one folder. There is as much to read, in fewer pieces.
 
     Example: dedup index merge out/index
     """
@@ -308,7 +310,7 @@ def merge(folder: str) -> None:
 @click.argument("folder", type=click.Path())
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 def remove_source(folder: str, sources: tuple[str, ...]) -> None:
-    """Forget the documents of some files or folders, which later runs then keep again.
+    """Forget the documents of some files or folders. Later runs keep them again.
 
     Example: dedup index remove-source out/index data/sample/en-0.jsonl
     """
@@ -319,7 +321,7 @@ def remove_source(folder: str, sources: tuple[str, ...]) -> None:
 
 @cli.command()
 def recipes() -> None:
-    """List the recipes that come with the package; `dedup run NAME` runs one.
+    """List the recipes that come with the package. `dedup run NAME` runs one.
 
     Example: dedup recipes
     """
@@ -333,7 +335,7 @@ def recipes() -> None:
 @cli.command()
 @click.argument("name", required=False)
 def stages(name: str | None) -> None:
-    """List the stages that a recipe can use, or tell everything of one.
+    """List stages for recipes, or tell everything of one.
 
     Example: dedup stages clean.normalize
     """

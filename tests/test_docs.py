@@ -170,6 +170,14 @@ def test_every_help_is_printed_and_explains_every_option(name: str, layout: Layo
     assert {item.opts[-1] for item in options} <= set(re.findall(r"--[\w-]+", printed))
 
 
+@pytest.mark.parametrize("name", ["", "index"])
+def test_commands_are_listed_with_a_whole_sentence_each(name: str) -> None:
+    context = click.Context(COMMANDS[name], terminal_width=80)
+    listed = COMMANDS[name].get_help(context).partition("\nCommands:\n")[2].splitlines()
+    assert len(listed) == len(COMMANDS[name].commands)
+    assert [line for line in listed if line.endswith("...") or not line.endswith(".")] == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_examples_of_every_help_run(name: str, layout: Layout, printed: list[str]) -> None:
     examples = re.findall(r"^ +(?:Example: )?(dedup .*?)(?: {2,}.*)?$", help_of(name), flags=re.MULTILINE)

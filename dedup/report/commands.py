@@ -15,7 +15,7 @@ Command = Callable[..., Any]
 
 def _count(command: Command) -> Command:
     option = click.option(
-        "-n", "--number", "n", type=click.IntRange(min=1), default=10, show_default=True, help="How many."
+        "-n", "--number", "n", type=click.IntRange(min=1), metavar="N", default=10, show_default=True, help="How many."
     )
     return option(command)
 
@@ -29,10 +29,12 @@ def _json(command: Command) -> Command:
 @click.option("--reason", help='Only what was dropped for it, such as "near duplicate".')
 @click.option("--source", help="Only of this input, folder or shard.")
 @_count
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another one shows others.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Another one shows others."
+)
 @_json
 def show(output: str, as_json: bool, **options: Any) -> None:
-    """Show some dropped documents, chosen by chance, and why they went.
+    """Show some dropped documents and why they went. They are chosen by chance.
 
     Example: dedup show out/quickstart --reason "near duplicate" -n 3
     """
@@ -45,10 +47,12 @@ def show(output: str, as_json: bool, **options: Any) -> None:
 @click.argument("output", type=click.Path())
 @click.option("--below", type=click.FloatRange(min=0), help="Only pairs of less similarity.")
 @_count
-@click.option("--seed", type=click.IntRange(min=0), help="Choose by chance, instead of the least similar ones.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Choose by chance, instead of the least similar ones."
+)
 @_json
 def pairs(output: str, as_json: bool, below: float | None, **options: Any) -> None:
-    """Show duplicates beside what stays for them, with differences marked; the least similar first.
+    """Show duplicates beside what stays for them. Differences are marked; the least similar come first.
 
     Example: dedup pairs out/quickstart --below 0.85 -n 3
     """
@@ -77,7 +81,7 @@ def clusters(output: str, as_json: bool, n: int) -> None:
 @click.argument("document_id")
 @_json
 def why(output: str, document_id: str, as_json: bool) -> None:
-    """Tell a document's life: its measures, why it went, what it duplicated, what it stands for.
+    """Tell a document's life. That is its measures, why it went, what it duplicated, what it stands for.
 
     Example: dedup why out/quickstart en-30
     """

@@ -21,11 +21,11 @@ EXCERPT = 70
 @click.argument("output", type=click.Path())
 @click.option("--rule", "rules", multiple=True, metavar="COLUMN.BOUND=V,V", help="A bound and values to try.")
 @click.option("--threshold", metavar="T,T", help="Thresholds of the near step to try.")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes; 0: one a core.")
+@click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes; 0: one a core.")
 @click.option("--memory", metavar="SIZE", help="As for a run.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a value.")
 def sweep(output: str, rules: tuple[str, ...], threshold: str | None, as_json: bool, **how: Any) -> None:
-    """Tell what a run would have kept with other bounds or thresholds, exactly and without running again.
+    """Tell what a run would have kept with other bounds. Exactly, and without running again.
 
     OUTPUT was made with --keep-work, unless no barrier follows the rule. Values that drop less than the run did can
     need measure_all = true in its recipe.
