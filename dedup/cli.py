@@ -320,6 +320,24 @@ def remove_source(folder: str, sources: tuple[str, ...]) -> None:
 
 
 @cli.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "-o", "--output", "path", type=click.Path(), default="recipe.toml", show_default=True, help="File to write."
+)
+@click.option("--recipe", "name", metavar="NAME", help="Begin with it, instead of what suits the languages seen.")
+def init(inputs: tuple[str, ...], path: str, name: str | None) -> None:
+    """Write a commented recipe for an input after a look at it.
+
+    Example: dedup init data/sample -o first.toml
+    """
+    from dedup.runner.proposal import propose
+
+    seen = propose(inputs, path, name)
+    told = f"text = {seen.text}" + ("" if seen.id is None else f", id = {seen.id}")
+    click.echo(f"{path}: {told}, {seen.documents:,} documents looked at. Next: dedup plan {path}")
+
+
+@cli.command()
 def recipes() -> None:
     """List the recipes that come with the package. `dedup run NAME` runs one.
 
