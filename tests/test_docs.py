@@ -32,6 +32,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
 
+RUN_BY_CI = pytest.mark.slow(always=True)  # thirty commands and more, a second of CPU each
+
 
 class Block(NamedTuple):
     language: str
@@ -100,6 +102,7 @@ def printed(layout: Layout) -> list[str]:
     return found
 
 
+@RUN_BY_CI
 def test_every_command_and_snippet_of_the_readme_runs(printed: list[str]) -> None:
     languages = [block.language for block in BLOCKS if not block.file]
     assert len(printed) == languages.count("bash") + languages.count("python") >= 6
@@ -107,12 +110,14 @@ def test_every_command_and_snippet_of_the_readme_runs(printed: list[str]) -> Non
     assert {block.file for block in BLOCKS} == {None, "recipe.toml", "my_rules.py", "inputs.toml", "weighted.toml"}
 
 
+@RUN_BY_CI
 def test_what_the_readme_shows_is_what_is_printed(printed: list[str]) -> None:
     lines = {line.rstrip() for text in printed for line in text.splitlines()}
     shown = [line for block in BLOCKS if block.language == "text" for line in block.text.splitlines()]
     assert [line for line in shown if line.rstrip() not in lines] == []
 
 
+@RUN_BY_CI
 def test_the_output_is_as_the_readme_lists_it(layout: Layout, printed: list[str]) -> None:
     listed = next(block.text for block in BLOCKS if block.language == "")
     names = {line.split()[0].rstrip("/") for line in listed.splitlines()}
@@ -178,6 +183,7 @@ def test_commands_are_listed_with_a_whole_sentence_each(name: str) -> None:
     assert [line for line in listed if line.endswith("...") or not line.endswith(".")] == []
 
 
+@RUN_BY_CI
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_examples_of_every_help_run(name: str, layout: Layout, printed: list[str]) -> None:
     examples = re.findall(r"^ +(?:Example: )?(dedup .*?)(?: {2,}.*)?$", help_of(name), flags=re.MULTILINE)

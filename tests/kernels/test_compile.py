@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import dedup
 from dedup.kernels.compile import with_imports
 
@@ -72,6 +74,7 @@ def test_without_a_writable_folder_kernels_work_and_one_line_says_so(tmp_path):
     assert "Set DEDUP_CACHE_DIR" in said
 
 
+@pytest.mark.slow(always=True)
 def test_warming_compiles_every_kernel_that_a_run_uses(tmp_path):
     code = f"""
 import sys

@@ -157,9 +157,13 @@ def test_representatives_of_two_thousand_random_graphs_are_a_maximal_independent
         begins = np.cumsum([0, *(len(item) for item in neighbours)])
         flat = np.array([j for item in neighbours for j in item], np.int64)
         estimates = np.array([weight[j, i] for i in range(n) for j in neighbours[i]])
-        twin, similarity = np.empty(n, np.int64), np.empty(n)
-        nothing = np.zeros(n + 1, np.int64)
-        graph.represent(0, n, begins, flat, estimates, nothing, np.zeros(0, np.uint64), 0.8, twin, similarity)
+        twin, similarity = np.full(n, -1), np.zeros(n)
+        nothing, nobody = np.zeros(n + 1, np.int64), np.zeros(0, np.int64)
+        sketches = (np.zeros((0, 256), np.uint16), np.zeros((0, 64), np.uint64), np.zeros(0, np.int32))
+        graph.represent(
+            0, n, begins, flat, estimates, nothing, np.zeros(0, np.uint64), 0.8, 0, nothing, nobody, nobody, nobody,
+            sketches, 0, True, np.zeros(2, np.int64), twin, similarity,
+        )  # fmt: skip
         kept: list[int] = []
         for i in range(n):
             near = [(-weight[j, i], j) for j in kept if weight.get((j, i), 0) >= 0.8]

@@ -238,6 +238,7 @@ MAKE = pytest.mark.parametrize("make", [lambda folder: make_input(folder / "in")
 
 
 @MAKE
+@pytest.mark.slow(always=True)
 def test_a_run_killed_at_writes_of_several_kinds_goes_on_with_the_same_command(
     make: Callable[[Path], Path], tmp_path: Path
 ) -> None:
@@ -263,7 +264,7 @@ WRITES: dict[str, tuple[Any, str]] = {
     "components": (match, "join_components"),
     "shingles": (match, "fetch_shingles"),
     "representatives": (match, "represent"),
-    "what is gone": (barrier, "_save_gone"),
+    "what is gone": (barrier, "put_array"),
     "duplicates": (tables, "write_duplicates"),
     "a shard": (write, "write_shards"),
     "the documents' table": (tables, "write_documents"),

@@ -21,13 +21,14 @@ import dedup
 from dedup.io import files as io_files
 from dedup.io import place
 from dedup.io.files import locked
+from dedup.plan import NearFiles
 from dedup.runner import tables
 from dedup.runner.local import Local, Serial
 from dedup.runner.task import Task
 from tests.runs import DIES, NEAR, WORDS, files, tree_bytes, write_jsonl, write_parquet
 
 SEED = 20_240_501
-SCRIPT = "import dedup, sys; dedup.run(sys.argv[1], executor='local', workers=2)"
+SCRIPT = "import dedup, sys; dedup.run(sys.argv[1], executor='local', workers=2, keep_work=len(sys.argv) > 2)"
 RECIPE = """
 input = {input!r}
 output = {output!r}
@@ -79,9 +80,9 @@ def recipe_of(input: Path, output: Path) -> Path:
     return recipe
 
 
-def start(input: Path, output: Path) -> subprocess.Popen[bytes]:
-    """The driver of a run, in a process group of its own."""
-    command = [sys.executable, "-c", SCRIPT, str(recipe_of(input, output))]
+def start(input: Path, output: Path, *options: str) -> subprocess.Popen[bytes]:
+    """The driver of a run, in a process group of its own; with an option it keeps its work."""
+    command = [sys.executable, "-c", SCRIPT, str(recipe_of(input, output)), *options]
     return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
 
 
@@ -135,6 +136,7 @@ def check_killed_run_ends_alike(job: Job, tmp_path: Path, kills: int) -> None:
         assert not (output / "work").exists()
 
 
+@pytest.mark.slow(always=True)
 def test_a_run_killed_and_started_again_ends_with_the_same_bytes(job: Job, tmp_path: Path) -> None:
     """Once the whole tree, once the driver alone, once a worker: that run goes on by itself."""
     assert job.tasks == 28  # scan, exact, edges, join, fetch, represent, scan, write: 6 + 1 + 1 + 1 + 6 + 1 + 6 + 6
@@ -148,7 +150,7 @@ def test_fifty_runs_killed_at_random_moments_end_with_the_same_bytes(job: Job, t
 
 def test_a_second_attempt_does_not_repeat_what_the_first_had_done(job: Job, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    interrupt(start(job.input, output), output, int(job.tasks * 0.8), 0.0, "tree")
+    interrupt(start(job.input, output, "keep work"), output, int(job.tasks * 0.8), 0.0, "tree")
     before = {path: path.stat().st_mtime_ns for path in (output / "work").rglob("done.json")}
     assert len(before) >= int(job.tasks * 0.8)
     finish(job.input, output, keep_work=True)
@@ -163,7 +165,7 @@ def test_no_worker_starts_for_tasks_that_are_done(tmp_path: Path) -> None:
             "dedup.runner.match:join_components",
             str(tmp_path / str(n)),
             str(n),
-            {"edges": [], "scans": [], "bases": [0]},
+            {"edges": [], "scans": [], "bases": [0], "files": NearFiles(0, 0)},
         )
         for n in range(3)
     ]
@@ -515,7 +517,8 @@ def test_workers_hold_the_lock_of_their_run(tmp_path: Path) -> None:
                 return False
         return True
 
-    task = Task("dedup.runner.match:join_components", str(tmp_path / "0"), "", {"edges": [], "scans": [], "bases": [0]})
+    arguments = {"edges": [], "scans": [], "bases": [0], "files": NearFiles(0, 0)}
+    task = Task("dedup.runner.match:join_components", str(tmp_path / "0"), "", arguments)
     with open(tmp_path / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         executor = Local(1, lock=lock.fileno())

@@ -241,6 +241,7 @@ def check_mutants(folder: Path, first: int, until: int) -> None:
     assert sum(line.startswith("run ") for line in lines) == -(-(until - first) // TOGETHER)
 
 
+@pytest.mark.slow(always=True)
 def test_a_mutated_input_is_read_or_rejected_by_name_and_the_counts_agree(tmp_path: Path) -> None:
     check_mutants(tmp_path, 0, 500)
 

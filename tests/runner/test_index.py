@@ -51,7 +51,7 @@ def together(folder: Path, parts: list[str]) -> list[str]:
 # Incremental equals from scratch
 
 
-@pytest.mark.parametrize("index_texts", [False, True])
+@pytest.mark.parametrize("index_texts", [False, pytest.param(True, marks=pytest.mark.slow(always=True))])
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(corpus=corpora(), cuts=st.tuples(*[st.integers(0, 24)] * 2), merges=st.booleans())
 def test_three_generations_keep_what_one_run_over_all_of_them_keeps(

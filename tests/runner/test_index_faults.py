@@ -236,7 +236,7 @@ def test_a_change_killed_at_its_end_leaves_an_index_as_it_was_or_as_it_should_be
 # Budgets
 
 
-@pytest.mark.parametrize("index_texts", [False, True])
+@pytest.mark.parametrize("index_texts", [False, pytest.param(True, marks=pytest.mark.slow(always=True))])
 def test_sizes_of_tasks_change_neither_outputs_nor_what_an_index_finds(
     tmp_path: Path, index_texts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
