@@ -151,7 +151,8 @@ def test_fifty_runs_killed_at_random_moments_end_with_the_same_bytes(job: Job, t
 def test_a_second_attempt_does_not_repeat_what_the_first_had_done(job: Job, tmp_path: Path) -> None:
     output = tmp_path / "out"
     interrupt(start(job.input, output, "keep work"), output, int(job.tasks * 0.8), 0.0, "tree")
-    before = {path: path.stat().st_mtime_ns for path in (output / "work").rglob("done.json")}
+    left = (output / "work").rglob("done.json")
+    before = {path: path.stat().st_mtime_ns for path in left if ".tmp-" not in str(path)}
     assert len(before) >= int(job.tasks * 0.8)
     finish(job.input, output, keep_work=True)
     assert {path: path.stat().st_mtime_ns for path in before} == before
