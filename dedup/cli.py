@@ -338,6 +338,21 @@ def init(inputs: tuple[str, ...], path: str, name: str | None) -> None:
 
 
 @cli.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--output", required=True, type=click.Path(), help="Folder to write to.")
+@click.option("--weight", default="weight", show_default=True, help="Column of the weights.")
+def rehydrate(inputs: tuple[str, ...], output: str, weight: str) -> None:
+    """Write every row as often as its weight says.
+
+    Example: dedup rehydrate out/weighted/documents -o out/rehydrated
+    """
+    from dedup.runner.rehydrate import rehydrate as write
+
+    rows, copies = write(inputs, output, weight)
+    click.echo(f"{output}: {copies:,} rows of {rows:,}")
+
+
+@cli.command()
 def recipes() -> None:
     """List the recipes that come with the package. `dedup run NAME` runs one.
 
