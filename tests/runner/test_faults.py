@@ -153,7 +153,7 @@ def test_a_second_attempt_does_not_repeat_what_the_first_had_done(job: Job, tmp_
     interrupt(start(job.input, output, "keep work"), output, int(job.tasks * 0.8), 0.0, "tree")
     left = (output / "work").rglob("done.json")
     before = {path: path.stat().st_mtime_ns for path in left if ".tmp-" not in str(path)}
-    assert len(before) >= int(job.tasks * 0.8)
+    assert len(before) >= int(job.tasks * 0.8) - 2  # one of each worker may have been about to appear
     finish(job.input, output, keep_work=True)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert done(output) == job.tasks
