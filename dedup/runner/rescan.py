@@ -63,7 +63,7 @@ def rescan_unit(
     if counts is not None and not counts["documents"]:
         return scan.scan_unit(folder, progress, unit=unit, work=work, earlier=earlier)
     if counts is None and not kept.reads_texts:
-        raise MissingError(f"{kept.folder} is not whole")
+        raise MissingError(f"{kept.folder} is not whole; run its recipe again with --keep-work")
     rescan = _Rescan(folder, unit, work, earlier, kept, counts) if counts is not None else None
     if rescan is None or rescan.is_hopeless:
         return scan.scan_unit(folder, progress, unit=unit, work=work, earlier=earlier)
@@ -127,7 +127,7 @@ class _Rescan:
         if not self._kept.reads_texts and known.any():
             raise MissingError(
                 f"{int(known.sum()):,} or more documents that the run dropped go on, and what comes next was not "
-                "measured or signed of them"
+                "measured or signed of them; run its recipe again with measure_all = true and --keep-work"
             )
         sizes = self._old["_bytes"].to_numpy()
         return self._counts["rejected_shards"] > 0 or int(sizes[self._anew].sum()) * 2 > int(sizes.sum())

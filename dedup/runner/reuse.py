@@ -60,7 +60,9 @@ class Reuse:
         work: Work = task.arguments["work"]
         lineup = self._lineups[number][work.is_reference]
         if lineup is None and not self._reads_texts:
-            raise MissingError("a rule looks at columns that are not kept, of the input or made anew later")
+            raise MissingError(
+                "a rule looks at columns that are not kept, of the input or made anew later; `dedup rerun` reads them"
+            )
         if lineup is None:
             return task
         folder = f"{self.work}/pass-{number}/{os.path.basename(task.folder)}"

@@ -201,10 +201,7 @@ def _by_work(
                 between = np.flatnonzero(kept != before)[:EXAMPLES] if before is not None else np.zeros(0, np.int64)
                 examples = tuple(_doc_ids(decided, between))
             except MissingError as error:
-                raise UserError(
-                    f"{name or 'threshold'} = {value}: {error}; run its recipe again with measure_all = true and "
-                    "--keep-work"
-                ) from None
+                raise UserError(f"{name or 'threshold'} = {value}: {error}") from None
             finally:
                 place.remove_folder(folder)
             count = int(kept.sum())

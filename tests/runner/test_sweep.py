@@ -17,6 +17,7 @@ from dedup.errors import UserError
 from tests.runner.test_rerun import LONG, MIXED, PLAIN, SERIAL, TOKENS, of, text
 from tests.runs import write_jsonl
 
+SCORE: dict[str, Any] = {"use": "drop.when", "score": {"below": 1}}
 AGAIN = "run its recipe again with measure_all = true"
 
 
@@ -110,6 +111,14 @@ def test_what_is_missing_is_said(corpus: Path, tmp_path: Path) -> None:
         f"or signed of them; {AGAIN} and --keep-work"
     )
     assert sorted(path.name for path in (old / "work").iterdir()) == ["duplicates", "kept.json", "pass-0", "write"]
+
+
+def test_a_rule_over_columns_that_are_not_kept_is_left_to_a_rerun(corpus: Path, tmp_path: Path) -> None:
+    dedup.run(of([SCORE, {"dedup": "exact"}]), str(corpus), tmp_path / "old", keep_work=True, **SERIAL)
+    assert refusal(tmp_path / "old", rule={"score.below": [2]}) == (
+        "score.below = 2: a rule looks at columns that are not kept, of the input or made anew later; `dedup rerun` "
+        "reads them"
+    )
 
 
 def test_a_rule_that_is_not_there_is_named(corpus: Path, tmp_path: Path) -> None:
