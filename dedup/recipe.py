@@ -282,7 +282,7 @@ def _written(inputs: tuple[Input, ...]) -> list[Any]:
 
 _TYPES: dict[str, tuple[type, str]] = {
     "output": (str, "a folder"), "text": (str, "a column"), "id": (str, "a column"), "workers": (int, "0 or more"),
-    "index": (str, "a folder"), "index_texts": (bool, "true or false"),
+    "index": (str, "a folder or a URL"), "index_texts": (bool, "true or false"),
     "executor": (str, "serial, local or ray"), "address": (str, "host:port of a Ray cluster"),
     "work": (str, "a folder or a URL"),
     "output_shard_bytes": (int, "bytes"), "batch_bytes": (int, "bytes"), "max_rejected": (float, "a share in [0, 1]"),
@@ -300,8 +300,6 @@ def _check_type(name: str, value: Any) -> None:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
     if not fits or (kind is int and value < 0):
         raise RecipeError(f"{name} is {value!r}; it is {meaning}")
-    if name == "index" and place.is_url(value):
-        raise RecipeError(f"{name} is {value!r}; it is a folder, not on an object store")
     if name == "executor" and value not in EXECUTORS:
         raise RecipeError(f"executor is {value!r}; {nearest(value, EXECUTORS)}")
     if name == "output_shard_bytes" and value < 1:

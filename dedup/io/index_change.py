@@ -10,7 +10,6 @@ import bisect
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import pyarrow as pa
 from dedup.errors import UserError
 from dedup.io import index as store
 from dedup.io.index_files import DOCUMENTS, FILES, Mapped, Rows, Writer, paths, write_keys
+from dedup.io.place import Place
 
 MERGE_ROWS = 4 << 20  # of keys sorted at once
 MOST_DOCUMENTS = (1 << 32) - 1  # of a folder: they are numbered in 32 bits
@@ -28,7 +28,7 @@ Places = npt.NDArray[np.uint32]
 Keep = Callable[[npt.NDArray[np.int32]], npt.NDArray[np.bool_]]
 
 
-def merge(index: Path) -> None:
+def merge(index: Place) -> None:
     """Put all folders into one; what runs find is the same."""
     catalogue = store.load(index)
     if len(catalogue.folders) > 1:
@@ -36,7 +36,7 @@ def merge(index: Path) -> None:
         store.commit(index, dataclasses.replace(catalogue, folders=(name,)))
 
 
-def remove_source(index: Path, sources: Sequence[str]) -> int:
+def remove_source(index: Place, sources: Sequence[str]) -> int:
     """Forget the documents of some files or folders; how many these were, and UserError where there were none.
 
     A generation of which nothing is left is forgotten with them, so that its run may add it again.
@@ -76,18 +76,18 @@ def is_below(path: str, source: str) -> bool:
     return path == source or path.startswith(f"{source}/")
 
 
-def documents_of_files(folder: Path) -> dict[int, int]:
+def documents_of_files(folder: Place) -> dict[int, int]:
     """Documents by the file that they are of."""
-    return _counts(batch["file"].to_numpy() for batch in Mapped(folder / "documents.arrow"))
+    return _counts(batch["file"].to_numpy() for batch in Mapped(folder / "documents.arrow", ["file"]))
 
 
-def _by_generation(folder: Path, gone: npt.NDArray[np.int32]) -> dict[int, int]:
+def _by_generation(folder: Place, gone: npt.NDArray[np.int32]) -> dict[int, int]:
     """Documents of some files, by generation."""
     if not len(gone):
         return {}
     return _counts(
         batch["generation"].to_numpy()[np.isin(batch["file"].to_numpy(), gone)]
-        for batch in Mapped(folder / "documents.arrow")
+        for batch in Mapped(folder / "documents.arrow", ["generation", "file"])
     )
 
 
@@ -99,7 +99,7 @@ def _counts(parts: Iterator[npt.NDArray[Any]]) -> dict[int, int]:
     return counts
 
 
-def _rewrite(index: Path, names: Sequence[str], number: int, keep: Keep | None = None) -> str:
+def _rewrite(index: Place, names: Sequence[str], number: int, keep: Keep | None = None) -> str:
     """Write the documents of some folders that stay into a new one; its name.
 
     keep   of file numbers, which stay; without it all
@@ -109,7 +109,7 @@ def _rewrite(index: Path, names: Sequence[str], number: int, keep: Keep | None =
         raise UserError(f"{index}: a folder holds at most {MOST_DOCUMENTS:,} documents; leave them in several")
     places: list[int | Places] = []  # of each folder's documents in the new one
     total = listed = 0
-    with store.new_folder(index, number) as out:
+    with store.new_folder(index, number) as (out, new):
         with Writer(out, "documents") as documents, Writer(out, "files") as files:
             for name in names:
                 total, place = _copy(documents, index / name, total, listed, keep)
@@ -120,11 +120,10 @@ def _rewrite(index: Path, names: Sequence[str], number: int, keep: Keep | None =
                 listed += int(Rows(index / name, "files").firsts[-1])
         for keys in ("keys", "bands"):
             write_keys(out, keys, _merged([index / name / f"{keys}.arrow" for name in names], places))
-        name = store.free_name(index, number).name
-    return name
+    return new
 
 
-def _copy(writer: Writer, folder: Path, total: int, listed: int, keep: Keep | None) -> tuple[int, int | Places]:
+def _copy(writer: Writer, folder: Place, total: int, listed: int, keep: Keep | None) -> tuple[int, int | Places]:
     """Append the documents of a folder that stay; how many there are then, and where each is.
 
     The places are what is added to a number where all stay, else one for each document, GONE for those that go.
@@ -145,7 +144,7 @@ def _copy(writer: Writer, folder: Path, total: int, listed: int, keep: Keep | No
 
 
 def _merged(
-    sources: Sequence[Path], places: Sequence[int | Places]
+    sources: Sequence[Place], places: Sequence[int | Places]
 ) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
     """The keys of some files in stretches of about MERGE_ROWS, with their new documents."""
     every = [_Keys(path, place) for path, place in zip(sources, places, strict=True)]
@@ -163,7 +162,7 @@ def _merged(
 class _Keys:
     """A file of sorted keys, of which stretches are read one after the other."""
 
-    def __init__(self, path: Path, place: int | Places) -> None:
+    def __init__(self, path: Place, place: int | Places) -> None:
         self._file, self._place = Mapped(path), place
         self.rows = 0
         self.last: list[int] = []  # key of each batch

@@ -7,13 +7,15 @@ keys.arrow        high halves of exact keys, ascending, with the document (its r
 bands.arrow       band keys, ascending, with the document
 files.arrow       the files that texts lie in;  files.npy as documents.npy
 
-All are memory-mapped, and pages are let go as soon as they were looked at: they would count as memory of the run, and
-a look-up of many keys touches nearly all.
+In a folder all are memory-mapped, and pages are let go as soon as they were looked at: they would count as memory of
+the run, and a look-up of many keys touches nearly all. On an object store the batches that are wanted are read by
+ranges, of documents.arrow the columns that are wanted: nobody needs a copy of an index that no disk may hold.
 """
 
 from __future__ import annotations
 
 import bisect
+import io
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,9 +29,12 @@ import pyarrow as pa
 from dedup.buffers import Int64s, UInt64s
 from dedup.errors import UserError, one_line
 from dedup.io.files import save_array
+from dedup.io.place import Place, Remote
+from dedup.io.ranged import Reader
 from dedup.io.shards import Shard
 
 BATCH_ROWS = 1 << 18  # of sorted keys
+HELD_BYTES = 4 << 20  # of an object: Arrow asks for one buffer after the other
 FILE_ROWS = 1 << 12
 DOCUMENTS = pa.schema(
     [
@@ -50,7 +55,9 @@ SCHEMAS = {"documents": DOCUMENTS, "keys": KEYS, "bands": KEYS, "files": FILES}
 NAMES = ("documents.arrow", "documents.npy", "keys.arrow", "bands.arrow", "files.arrow", "files.npy")
 
 
-def _broken(path: Path, error: Exception) -> UserError:
+def _broken(path: Place, error: Exception) -> UserError:
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{path} is gone; put it back, or make the index anew")
     return UserError(f"{path} is broken ({one_line(error)}); put it back, or make the index anew")
 
 
@@ -58,16 +65,25 @@ def _broken(path: Path, error: Exception) -> UserError:
 
 
 class Mapped:
-    """An Arrow file of an index, memory-mapped; UserError where it is broken."""
+    """An Arrow file of an index, memory-mapped or read by ranges; UserError where it is broken.
 
-    def __init__(self, path: Path) -> None:
+    columns   those that are wanted; all unless told
+    """
+
+    def __init__(self, path: Place, columns: Sequence[str] | None = None) -> None:
+        names = SCHEMAS[path.name.removesuffix(".arrow")].names
+        wanted = pa.ipc.IpcReadOptions(included_fields=[names.index(name) for name in columns or ()])
+        self._path, self._map = path, None
         try:
-            with open(path, "rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._file = pa.ipc.open_file(pa.py_buffer(self._map))
-        except (ValueError, pa.ArrowException) as error:
+            if isinstance(path, Remote):
+                source: Any = pa.PythonFile(Reader(path.url, held=HELD_BYTES), "r")
+            else:
+                with open(path, "rb") as file:
+                    self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                source = pa.py_buffer(self._map)
+            self._file = pa.ipc.open_file(source, options=wanted)
+        except (FileNotFoundError, ValueError, pa.ArrowException) as error:
             raise _broken(path, error) from None
-        self._path = path
 
     def __len__(self) -> int:
         return int(self._file.num_record_batches)
@@ -87,28 +103,29 @@ class Mapped:
 
     def let_go(self) -> None:
         """Take the pages that were looked at out of this process; batches stay usable."""
-        self._map.madvise(mmap.MADV_DONTNEED)
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 class Rows:
     """documents.arrow or files.arrow of a folder, of which some rows are taken at a time."""
 
-    def __init__(self, folder: Path, name: str = "documents") -> None:
-        self._schema = SCHEMAS[name]
-        self._file = Mapped(folder / f"{name}.arrow")
+    def __init__(self, folder: Place, name: str = "documents") -> None:
+        self._schema, self._path = SCHEMAS[name], folder / f"{name}.arrow"
         path = folder / f"{name}.npy"
         try:
-            self.firsts = np.load(path)
-        except (ValueError, EOFError) as error:
+            self.firsts = np.load(io.BytesIO(path.read_bytes()))
+        except (FileNotFoundError, ValueError, EOFError) as error:
             raise _broken(path, error) from None
 
     def take(self, rows: Int64s, columns: Sequence[str]) -> Iterator[tuple[slice, pa.RecordBatch]]:
         """(places within `rows`, their columns) of some rows, ascending: those of one batch of the file at once."""
+        file = Mapped(self._path, columns)
         for n in np.unique(np.searchsorted(self.firsts, rows, "right") - 1):
             low, high = np.searchsorted(rows, self.firsts[n : n + 2])
             some = pa.array(rows[low:high] - self.firsts[n])
-            taken = self._file.batch(int(n)).select(list(columns)).take(some)
-            self._file.let_go()
+            taken = file.batch(int(n)).select(list(columns)).take(some)
+            file.let_go()
             yield slice(int(low), int(high)), taken
 
     def table(self, rows: Int64s, columns: Sequence[str]) -> pa.Table:
@@ -117,7 +134,7 @@ class Rows:
         return pa.Table.from_batches([batch for _, batch in self.take(rows, columns)], schema)
 
 
-def find(path: Path, wanted: UInt64s) -> Iterator[npt.NDArray[np.uint64]]:
+def find(path: Place, wanted: UInt64s) -> Iterator[npt.NDArray[np.uint64]]:
     """uint64[n, 2], (document, key), of the rows whose key is among some, ascending and distinct; a batch at once."""
     if not len(wanted):
         return
@@ -136,7 +153,7 @@ def find(path: Path, wanted: UInt64s) -> Iterator[npt.NDArray[np.uint64]]:
         file.let_go()
 
 
-def shards(folder: Path, numbers: Int64s) -> dict[int, tuple[Shard, str]]:
+def shards(folder: Place, numbers: Int64s) -> dict[int, tuple[Shard, str]]:
     """Some of the files that texts of a folder lie in, ascending, each with the name of the column."""
     rows = Rows(folder, "files").table(numbers, FILES.names).to_pylist()
     return {
@@ -145,7 +162,7 @@ def shards(folder: Path, numbers: Int64s) -> dict[int, tuple[Shard, str]]:
     }
 
 
-def paths(folder: Path, numbers: Int64s | None = None) -> pa.ChunkedArray:
+def paths(folder: Place, numbers: Int64s | None = None) -> pa.ChunkedArray:
     """Where these files are, or all of them."""
     rows = Rows(folder, "files")
     return rows.table(np.arange(rows.firsts[-1]) if numbers is None else numbers, ["path"])["path"]

@@ -26,12 +26,14 @@ RENEWALS = 5  # in that time
 
 
 @contextlib.contextmanager
-def held(folder: Remote) -> Iterator[Callable[[], None]]:
+def held(folder: Remote, what: str = "output") -> Iterator[Callable[[], None]]:
     """Hold the lease of an output; UserError where another run does. It goes with the block.
+
+    what   is told to be held
 
     The value raises RunError once the lease is lost, because the store was not reached while it lasted.
     """
-    lease = _Lease(folder)
+    lease = _Lease(folder, what)
     lease.take()
     renewing = threading.Thread(target=lease.renew, name="lease", daemon=True)
     renewing.start()
@@ -44,8 +46,8 @@ def held(folder: Remote) -> Iterator[Callable[[], None]]:
 
 
 class _Lease:
-    def __init__(self, folder: Remote) -> None:
-        self._folder, self._place = folder, folder / ".lock"
+    def __init__(self, folder: Remote, what: str) -> None:
+        self._folder, self._what, self._place = folder, what, folder / ".lock"
         self._tag = ""
         self._until = 0.0
         self._name = uuid.uuid4().hex
@@ -80,7 +82,7 @@ class _Lease:
                 continue
         raise UserError(
             f"{self._folder}: another run is writing there, or was killed on another machine less than {SECONDS} s ago;"
-            " wait for it or choose another output"
+            f" wait for it or choose another {self._what}"
         )
 
     def renew(self) -> None:
@@ -89,7 +91,7 @@ class _Lease:
             try:
                 self._write(self._tag)
             except (Conflict, FileNotFoundError):
-                self._lost = "another run took the output over"
+                self._lost = f"another run took the {self._what} over"
                 return
             except DedupError:
                 continue  # the store may answer again before the lease has run out

@@ -75,7 +75,7 @@ def run(
 
     input, output   instead of the recipe's
     against         what to compare with, instead of the recipe's; neither changed nor written
-    index           folder of what earlier runs kept, which this one is compared with and adds to
+    index           folder or URL of what earlier runs kept, which this one is compared with and adds to
     changes         "key=value" as for --set
     memory          bytes, or text such as "8G": what driver and workers may hold together
     workers         processes; 0: one a core
@@ -268,7 +268,8 @@ class Attempt:
 
             seen_by_all: list[Place] = [self.folder] if isinstance(self.folder, Path) else []
             seen_by_all += [self.work] if self._works_elsewhere else []
-            seen_by_all += [] if recipe.index is None else [Path(recipe.index)]
+            index = None if recipe.index is None else place.at(recipe.index)
+            seen_by_all += [index] if isinstance(index, Path) else []
             seen_by_all += [] if self.reuse is None else [self.reuse.work]
             ray = Ray(recipe, seen_by_all, self.code, quiet=self.quiet)
             self.workers = ray.at_most(self._fitting(ray.workers_of_a_node, "of a node"))

@@ -182,7 +182,10 @@ def check_fits(plan: Plan, found: Estimate) -> None:
     if not place.is_url(plan.recipe.output) and isinstance(work, Path):
         disk.check(work, found.disk_bytes)
     if plan.recipe.index is not None:
-        disk.check(Path(place.absolute(plan.recipe.index)), found.index_bytes, counting_itself=False)
+        index = place.at(place.absolute(plan.recipe.index))
+        # On its way to a store what is added lies in the work folder, or where a run keeps copies.
+        held = index if isinstance(index, Path) else work if isinstance(work, Path) else place.cache_folder()
+        disk.check(held, found.index_bytes, counting_itself=False)
 
 
 def describe(found: Estimate) -> str:

@@ -38,8 +38,9 @@ ROWS = 1 << 14  # documents a batch
 
 
 def add(
-    run: RunTasks, folder: Place, index: Path, generation: store.Generation, settings: dict[str, Any], plan: Plan,
-    left: Scanned, drops: Sequence[Drops], barriers: Sequence[Step], budget: Budget,
+    run: RunTasks, folder: Place, index: Place, catalogue: store.Catalogue, generation: store.Generation,
+    settings: dict[str, Any], plan: Plan, left: Scanned, drops: Sequence[Drops], barriers: Sequence[Step],
+    budget: Budget,
 ) -> int:  # fmt: skip
     """Append what survived the barriers as a generation; how many documents."""
     gone = np.sort(np.concatenate([np.zeros(0, np.int64), *(one.documents for one in drops)]))
@@ -69,17 +70,16 @@ def add(
         for p in range(1 << bits)
     ]  # fmt: skip
     run("index keys", sorts)
-    catalogue = store.load(index)
-    with store.new_folder(index, generation.number) as out:
-        for name, some in (("documents", tasks), ("keys", sorts), ("bands", sorts)):
-            with Writer(out, name) as writer:
+    with store.new_folder(index, generation.number) as (out, name):
+        for kind, some in (("documents", tasks), ("keys", sorts), ("bands", sorts)):
+            with Writer(out, kind) as writer:
                 for task in some:
-                    for batch in Mapped(on_disk(task.folder, f"{name}.arrow")):
+                    for batch in Mapped(on_disk(task.folder, f"{kind}.arrow")):
                         writer.add_batch(batch)
         write_files(out, plan.shards, plan.source.text)
-        name = store.free_name(index, generation.number).name
     added = dataclasses.replace(generation, documents=firsts[-1])
-    store.commit(index, store.Catalogue(settings, (*catalogue.generations, added), (*catalogue.folders, name)))
+    every, folders = (*catalogue.generations, added), (*catalogue.folders, name)
+    store.commit(index, dataclasses.replace(catalogue, settings=settings, generations=every, folders=folders))
     return int(firsts[-1])
 
 

@@ -6,7 +6,6 @@ a folder's documents then writes the files of a scan for those that were found i
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from dedup import buffers
 from dedup.buffers import Int64s, UInt64s
 from dedup.errors import InputChangedError, UserError
 from dedup.io import index as store
-from dedup.io import index_files, read
+from dedup.io import index_files, place, read
 from dedup.io.copies import on_disk
 from dedup.io.exchange import ExchangeWriter, partition_bits, read_partition
 from dedup.io.files import save_array
@@ -61,13 +60,13 @@ class Old(Scan):
         some = table.take(pa.array(documents))
         rows = buffers.one_chunk(some[read.ROW]).cast(pa.large_string())
         numbers, at = np.unique(some["_file"].to_numpy(), return_inverse=True)
-        names = buffers.one_chunk(index_files.paths(Path(self.source), numbers)).take(pa.array(at))
+        names = buffers.one_chunk(index_files.paths(place.at(self.source), numbers)).take(pa.array(at))
         made = pc.binary_join_element_wise(names, rows, pa.scalar("#", pa.large_string()))
         return pc.coalesce(buffers.one_chunk(some[read.ID]), made)
 
     def texts(self, documents: Int64s, source: read.Source, batch_bytes: int) -> Iterator[tuple[Int64s, Any]]:
         """(places within `documents`, texts), from the index or from the file that had them."""
-        folder = Path(self.source)
+        folder = place.at(self.source)
         table = self.table().take(pa.array(documents))
         has = np.zeros(len(documents), np.bool_)
         for some, batch in index_files.Rows(folder).take(table["_document"].to_numpy(), ["text"]):
@@ -90,13 +89,13 @@ class Old(Scan):
             shard.check_unchanged()
         except InputChangedError:
             raise UserError(
-                f"{shard.path} is gone or not what it was when {Path(self.source).parent} took its documents; put it "
-                "back, or forget them with `dedup index remove-source`"
+                f"{shard.path} is gone or not what it was when {self.source.rpartition('/')[0]} took its documents; "
+                "put it back, or forget them with `dedup index remove-source`"
             ) from None
 
 
 def look_up(
-    run: RunTasks, folder: Place, catalogue: store.Catalogue, index: Path, before: int, barriers: Sequence[Step],
+    run: RunTasks, folder: Place, catalogue: store.Catalogue, index: Place, before: int, barriers: Sequence[Step],
     left: Scanned, budget: Budget,
 ) -> Scanned:  # fmt: skip
     """The old documents that a new one may be a duplicate of, as references.
@@ -107,7 +106,7 @@ def look_up(
     bands = bands_of(near)[1].bands if near else 1
     bits = partition_bits(left.bases[-1] * bands, budget.band_rows)
     stretch = max(budget.old_documents, sum(one.documents for one in catalogue.generations) // MOST_UNITS)
-    key = key_of(left.keys, dataclasses.asdict(catalogue), before, bits, stretch)
+    key = key_of(left.keys, catalogue.as_data(), before, bits, stretch)
     folders = [str(index / name) for name in catalogue.folders]
     tasks = [
         Task(
@@ -130,8 +129,8 @@ def look_up(
     ]  # fmt: skip
     counts = run("fetch old", takes) if takes else []
     scans: list[Scan] = []
-    for place, ((n, _), task) in enumerate(zip(stretches, takes, strict=True)):
-        scans.append(Old(Unit(OLD_UNITS + place, ()), task.folder, (), (), (), (), folders[n]))
+    for at, ((n, _), task) in enumerate(zip(stretches, takes, strict=True)):
+        scans.append(Old(Unit(OLD_UNITS + at, ()), task.folder, (), (), (), (), folders[n]))
     bases = [0, *np.cumsum([count["documents"] for count in counts]).tolist()]
     return Scanned(scans, [task.key for task in takes], bases)
 
@@ -154,7 +153,7 @@ def find_keys(
     stretches: set[tuple[int, int]] = set()
     for name, wanted in _wanted(scans, partition, bits, is_near):
         for n, source in enumerate(folders):
-            found = [np.zeros((0, 2), np.uint64), *index_files.find(Path(source, f"{name}.arrow"), wanted)]
+            found = [np.zeros((0, 2), np.uint64), *index_files.find(place.at(source) / f"{name}.arrow", wanted)]
             hits = np.concatenate(found)
             found.clear()
             hits = hits[np.argsort(hits[:, 0], kind="stable")]
@@ -178,7 +177,7 @@ def _wanted(scans: list[str], partition: int, bits: int, is_near: bool) -> Itera
     yield "bands", np.unique(np.concatenate(parts))
 
 
-def count(index: Path, catalogue: store.Catalogue, scans: list[str], *, is_near: bool) -> int:
+def count(index: Place, catalogue: store.Catalogue, scans: list[str], *, is_near: bool) -> int:
     """How many documents of an index share a key with some that were scanned, a few."""
     hits = [np.zeros(0, np.uint64)]
     for name, wanted in _wanted(scans, 0, 0, is_near):
@@ -206,7 +205,7 @@ def take_candidates(
     wanted = np.union1d(hits["keys"][:, 0], hits["bands"][:, 0]).astype(np.int64)
     kept = [np.zeros(0, np.int64)]
     with _Candidates(folder, barriers, is_near) as files:
-        for some, batch in index_files.Rows(Path(source)).take(wanted, files.columns):
+        for some, batch in index_files.Rows(place.at(source)).take(wanted, files.columns):
             old = batch["generation"].to_numpy() < before
             kept.append(wanted[some][old])
             files.add(kept[-1], batch.filter(pa.array(old)))

@@ -22,6 +22,8 @@ from dedup import exact
 from dedup.errors import RecipeError, UserError
 from dedup.io import index as store
 from dedup.io import place
+from dedup.io.index_change import is_below
+from dedup.io.place import Place
 from dedup.kernels.unicode import UNICODE_VERSION
 from dedup.near import match
 from dedup.near import signature as signing
@@ -66,7 +68,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
     return settings | {"signatures": digest.hexdigest()}
 
 
-def check(index: Path, catalogue: store.Catalogue, settings: dict[str, Any]) -> None:
+def check(index: Place, catalogue: store.Catalogue, settings: dict[str, Any]) -> None:
     """UserError where the index was made with other settings or by code whose signatures differ."""
     old = catalogue.settings
     if not catalogue.generations or old == settings:
@@ -115,11 +117,12 @@ def held(plan: Plan) -> Iterator[None]:
         yield
 
 
-def _path(plan: Plan) -> Path:
-    return Path(place.absolute(plan.recipe.index or ""))
+def _path(plan: Plan) -> Place:
+    work = place.work_folder(plan.recipe.output, plan.recipe.work)
+    return place.at(place.absolute(plan.recipe.index or ""), work if isinstance(work, Path) else None)
 
 
-def usable(plan: Plan) -> tuple[Path, store.Catalogue]:
+def usable(plan: Plan) -> tuple[Place, store.Catalogue]:
     """A recipe's index; UserError where the recipe cannot use it, or where it lies among what is read or written."""
     index = _path(plan)
     catalogue = store.load(index)
@@ -128,16 +131,16 @@ def usable(plan: Plan) -> tuple[Path, store.Catalogue]:
     for shard in plan.every_shard:
         if shard.path.startswith(f"{index}/"):
             raise UserError(f"{shard.path} lies in the index {index}; keep the index outside of what is read")
-    output = Path(place.absolute(plan.recipe.output))
-    work = Path(place.absolute(str(place.work_folder(plan.recipe.output, plan.recipe.work))))
-    if index == output:
+    output = place.absolute(plan.recipe.output)
+    work = place.absolute(str(place.work_folder(plan.recipe.output, plan.recipe.work)))
+    if str(index) == output:
         raise UserError(f"index {index} is the output folder; keep them apart")
     for inner, what, outer in (
-        (index, f"index {index} lies in the output folder", output),
-        (index, f"index {index} lies in the folder for temporary work", work),
-        (output, f"output folder {output} lies in the index", index),
+        (str(index), f"index {index} lies in the output folder", output),
+        (str(index), f"index {index} lies in the folder for temporary work", work),
+        (output, f"output folder {output} lies in the index", str(index)),
     ):
-        if inner.is_relative_to(outer):
+        if is_below(inner, outer):
             raise UserError(f"{what} {outer}; keep them apart")
     return index, catalogue
 
@@ -186,7 +189,7 @@ class Index:
         """Whether it is compared with at the barriers of a pass: the last that has any."""
         return number == max(n for n, one in enumerate(self._plan.passes) if one.barriers)
 
-    def look_up(self, run: RunTasks, folder: place.Place, left: Scanned, budget: Budget) -> Scanned:
+    def look_up(self, run: RunTasks, folder: Place, left: Scanned, budget: Budget) -> Scanned:
         """The old documents that one of the input may be a duplicate of."""
         if not self._before:
             return Scanned([], [], [0])
@@ -199,7 +202,7 @@ class Index:
     def add(
         self,
         run: RunTasks,
-        folder: place.Place,
+        folder: Place,
         left: Scanned,
         drops: Sequence[Drops],
         budget: Budget,
@@ -213,7 +216,7 @@ class Index:
             number, steps = self._catalogue.next_number, _as_json(cleaning(self._plan))
             generation = store.Generation(number, self._run, 0, steps, dedup.__version__, self._now)
             told["documents_added"] = index_add.add(
-                run, folder, self._path, generation, self._settings, self._plan, left, drops,
+                run, folder, self._path, self._catalogue, generation, self._settings, self._plan, left, drops,
                 last_barriers(self._plan), budget,
             )  # fmt: skip
         else:

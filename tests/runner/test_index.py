@@ -282,8 +282,6 @@ def test_an_index_of_other_code_or_format_is_refused(parts: Path) -> None:
 def test_a_recipe_that_cannot_use_an_index_is_refused(parts: Path, steps: list[Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         grow(parts, {"id": "id", "step": steps}, ["a"], **SERIAL)
-    with pytest.raises(RecipeError, match=r"index is 's3://b/i'; it is a folder, not on an object store"):
-        dedup.run(BOTH, parts / "in-a", parts / "out", index="s3://b/i")
 
 
 def test_the_plan_says_what_it_does_not_promise(parts: Path) -> None:

@@ -214,40 +214,6 @@ def test_references_may_lie_on_a_store(s3: Bucket, tmp_path: Path) -> None:
     assert s3.names() == ["against/x.jsonl"]
 
 
-def test_an_index_lies_in_a_folder_also_where_a_run_works_on_a_store(s3: Bucket, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^index is 's3://bucket/x'; it is a folder, not on an object store$"):
-        dedup.run(EXACT | {"index": "s3://bucket/x"}, "in", tmp_path / "out", **SERIAL)
-    words = [
-        "the",
-        "old",
-        "ferry",
-        "leaves",
-        "the",
-        "small",
-        "harbour",
-        "every",
-        "morning",
-        "at",
-        "six",
-        "and",
-        "comes",
-        "back",
-        "at",
-        "night",
-    ]
-    for part, texts in {"a": (words, words[::-1]), "b": ([*words, "late"], words[3:], words[::-1])}.items():
-        write_jsonl(
-            tmp_path / part / "x.jsonl", [{"id": f"{part}{n}", "text": " ".join(t)} for n, t in enumerate(texts)]
-        )
-    for way, more in {"disk": {}, "store": {"work": f"{s3.url}/work"}}.items():
-        for part in "ab":
-            more |= {"index": tmp_path / f"{way}-index"}
-            dedup.run(NEAR, str(tmp_path / part), tmp_path / f"{way}-{part}", **more, **SERIAL)
-    assert tree_bytes(tmp_path / "store-b") == tree_bytes(tmp_path / "disk-b")
-    assert pq.read_table(tmp_path / "disk-b" / "duplicates.parquet")["duplicate_of"].to_pylist() == ["a0", "a1"]
-    assert s3.names("work") == []
-
-
 def test_inputs_on_disk_and_on_a_store_go_together(s3: Bucket, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in" / "x.jsonl", [{"text": "x"}])
     inputs = [s3.put(tmp_path / "in", "in"), s3.put(tmp_path / "in", "more/in"), str(tmp_path / "in")]
