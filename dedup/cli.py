@@ -67,7 +67,7 @@ def _run_options(command: Command) -> Command:
         "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N documents of every shard."
     )
     index = click.option(
-        "--index", type=click.Path(), help="Folder of what earlier runs kept; compared with, added to."
+        "--index", type=click.Path(), help="Folder or URL of what earlier runs kept; compared with, added to."
     )
     return index(_how_options(limit(_against(command))))
 
@@ -205,7 +205,7 @@ def rerun(earlier: str, recipe: str, output: str | None, **options: Any) -> None
 @click.argument("recipe", type=click.Path())
 @_inputs
 @_against
-@click.option("--index", type=click.Path(), help="Folder of what earlier runs kept.")
+@click.option("--index", type=click.Path(), help="Folder or URL of what earlier runs kept.")
 @click.option("-o", "--output", type=click.Path(), help="Folder to write to, whose disk has to have room.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting; step.N.KEY for one step.")
 @click.option("--memory", metavar="SIZE", help="As for a run.")

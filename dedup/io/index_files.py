@@ -71,8 +71,9 @@ class Mapped:
     """
 
     def __init__(self, path: Place, columns: Sequence[str] | None = None) -> None:
-        names = SCHEMAS[path.name.removesuffix(".arrow")].names
-        wanted = pa.ipc.IpcReadOptions(included_fields=[names.index(name) for name in columns or ()])
+        schema = SCHEMAS.get(path.name.partition(".")[0])
+        fields = [schema.get_field_index(name) for name in columns] if columns is not None and schema else []
+        wanted = pa.ipc.IpcReadOptions(included_fields=fields)  # all, where it is empty
         self._path, self._map = path, None
         try:
             if isinstance(path, Remote):
