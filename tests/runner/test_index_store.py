@@ -75,7 +75,7 @@ def run_all(parts: Path, index: Any, where: str, names: str = "abc", **how: Any)
 
 @pytest.mark.parametrize(
     ("executor", "work", "index_texts"),
-    [(SERIAL, False, True), ({"executor": "local", "workers": 2}, True, False)],
+    [(SERIAL, False, True), pytest.param({"executor": "local", "workers": 2}, True, False, marks=pytest.mark.slow)],
 )
 def test_three_generations_on_a_store_are_those_of_a_folder(
     executor: dict[str, Any], work: bool, index_texts: bool, s3: Bucket, parts: Path
