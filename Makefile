@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 $(BIN)/dedup: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable ".[report]"
 	touch $(BIN)/dedup
 
 $(VENV)/dev: $(BIN)/dedup pyproject.toml

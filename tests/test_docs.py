@@ -75,7 +75,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
         "dedup": f'{python} -m dedup "$@"',
         "python": f'{python} "$@"',
         "python3": 'test "$*" = "-m venv .venv"',
-        "pip": 'test "$*" = "install -e ."',
+        "pip": 'test "$*" = "install -e .[report]"',
         "make": 'case "$1" in ' + "|".join(MAKE_TARGETS) + ") exit 0;; *) exit 1;; esac",
     }
     for name, script in scripts.items():
