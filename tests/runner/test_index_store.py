@@ -117,6 +117,14 @@ def test_texts_of_an_index_are_read_from_the_store_that_has_them(s3: Bucket, par
     )
 
 
+def test_an_index_in_a_folder_is_used_by_a_run_that_works_on_a_store(s3: Bucket, parts: Path) -> None:
+    for way, more in {"disk": {}, "there": {"work": f"{s3.url}/work"}}.items():
+        run_all(parts, parts / f"{way}-index", way, "ab", **more, **SERIAL)
+    assert tree_bytes(parts / "there-b") == tree_bytes(parts / "disk-b")
+    assert contents(parts / "there-index") == contents(parts / "disk-index")
+    assert s3.names("work") == []
+
+
 def test_an_index_on_a_store_is_told_merged_and_forgotten_from_like_one_in_a_folder(s3: Bucket, parts: Path) -> None:
     there = f"{s3.url}/index"
     for index, where in ((parts / "index", "disk"), (there, "there")):
