@@ -71,8 +71,9 @@ class Mapped:
     """
 
     def __init__(self, path: Place, columns: Sequence[str] | None = None) -> None:
-        schema = SCHEMAS.get(path.name.partition(".")[0])
-        fields = [schema.get_field_index(name) for name in columns] if columns is not None and schema else []
+        # Of a memory map all: where it is told columns, Arrow copies them into memory of the process.
+        some = columns if columns is not None and isinstance(path, Remote) else ()
+        fields = [SCHEMAS[path.name.removesuffix(".arrow")].get_field_index(name) for name in some]
         wanted = pa.ipc.IpcReadOptions(included_fields=fields)  # all, where it is empty
         self._path, self._map = path, None
         try:
