@@ -16,6 +16,8 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SUBSET_SEED = 20_240_501
+# Two processes more a run, 2 s of CPU: every CI run has them, and `make test` those of tests that are about workers.
+LOCAL = pytest.param("local", marks=pytest.mark.slow(always=True))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,7 +62,7 @@ def seeded(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--seeded-subset"))
 
 
-@pytest.fixture(params=["serial", "local", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.fixture(params=["serial", LOCAL, pytest.param("ray", marks=pytest.mark.ray)])
 def executor(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Arguments of dedup.run that choose an executor; every test of whole runs takes them."""
     if request.param == "serial":
