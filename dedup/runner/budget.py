@@ -22,7 +22,7 @@ from dedup.io.shards import Shard
 from dedup.recipe import Recipe
 
 MIB = 1 << 20
-SHARED = 145 * MIB  # Python, pyarrow, NumPy and Numba, as far as processes share their pages
+SHARED = 215 * MIB  # Python, pyarrow, NumPy, Numba as far as processes share their pages, and what the driver has more
 PROCESS = 65 * MIB  # of each process for itself
 LEAST_ROOM = 96 * MIB  # of a task with the smallest batches and partitions
 STAGES = 80 * MIB  # of a task with stages: tables of languages and characters, columns on the way
