@@ -22,7 +22,7 @@ from dedup.io.place import Place
 from dedup.report.differences import differences, windows
 from dedup.report.finished import Finished, source_of
 from dedup.report.passes import mixed
-from dedup.report.texts import ROW_BITS, excerpt, groups_with, rows_of, texts
+from dedup.report.texts import ROW_BITS, Text, excerpt, groups_with, rows_of, texts
 
 Output = str | os.PathLike[str] | Place | Finished
 Item = dict[str, Any]
@@ -178,11 +178,15 @@ def _pair(row: Item, found: Any, later: Any) -> Item:
     pair["duplicate_of_drop_reason"] = later.get(row["duplicate_of_doc_id"])
     if own.note:
         pair["note"] = own.note
-    if twin.note:
-        pair["duplicate_of_note"] = twin.note
+    return pair | beside(own, twin)
+
+
+def beside(own: Text, twin: Text) -> Item:
+    """What is told of a document's twin: a note on its text, and what differs where both texts are there."""
+    told: Item = {"duplicate_of_note": twin.note} if twin.note else {}
     if own.text is not None and twin.text is not None:
-        pair["differences"] = [list(span) for span in windows(differences(twin.text, own.text))]
-    return pair
+        told["differences"] = [list(span) for span in windows(differences(twin.text, own.text))]
+    return told
 
 
 def clusters(output: Output, *, n: int = 10) -> list[Item]:

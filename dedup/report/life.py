@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 from dedup import drop
 from dedup.errors import DedupError, UserError
 from dedup.io import read
-from dedup.report.differences import differences, windows
-from dedup.report.examples import OWN, ROW, Item, Output, opened, reasons_of
+from dedup.report.examples import OWN, ROW, Item, Output, beside, opened, reasons_of
 from dedup.report.finished import Finished, source_of
 from dedup.report.texts import ROW_BITS, Text, texts
 
@@ -97,10 +96,7 @@ def _life(
     if twin is not None:
         other = found[twin["duplicate_of_doc_id"]]
         life["duplicate_of_text"] = other.text
-        if other.note:
-            life["duplicate_of_note"] = other.note
-        if text.text is not None and other.text is not None:
-            life["differences"] = [list(span) for span in windows(differences(other.text, text.text))]
+        life |= beside(text, other)
     return life
 
 
