@@ -153,7 +153,7 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[dict[str,
         return tomllib.loads(path.read_text("utf-8")), str(path.parent)
     except OSError as error:
         raise UserError(
-            f"{path}: {error.strerror}; name a .toml file, or one of the shipped recipes {', '.join(shipped())}"
+            f"{path}: {error.strerror}; name a .toml file or a shipped recipe; {nearest(str(path), shipped())}"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not TOML ({error})") from None

@@ -291,7 +291,11 @@ NEAR_TWICE = ('dedup = "near"', 'use = "segment"', 'dedup = "near"')
 MISTAKES = {
     "missing recipe": (
         ["run", "nope.toml"],
-        "nope.toml: No such file or directory; name a .toml file, or one of the shipped recipes NAMES",
+        "nope.toml: No such file or directory; name a .toml file or a shipped recipe; known: NAMES",
+    ),
+    "misspelt recipe": (
+        ["run", "web-en"],
+        "web-en: No such file or directory; name a .toml file or a shipped recipe; did you mean 'web_en'?",
     ),
     "no such input": (["near", "nope.jsonl", "-o", "OUT"], "nope.jsonl: no such file or folder"),
     "no match": (["near", "nope/*.jsonl", "-o", "OUT"], "nope/*.jsonl: matches no file"),
