@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+import orjson
 
 from dedup.buffers import UInt64s
 from dedup.io.copies import on_disk
+from dedup.io.files import mapped
 
 
 class Part(NamedTuple):
@@ -58,17 +59,18 @@ def read_partition(path: str | Path, partition: int, bits: int) -> list[Part]:
 
     path   a file, or the URL of an object
     """
-    index: dict[str, Any] = json.loads(on_disk(_index_of(path)).read_text())
+    index: dict[str, Any] = orjson.loads(on_disk(_index_of(path)).read_bytes())
     if not index["segments"]:
         return []
-    data: npt.NDArray[np.uint64] = np.memmap(on_disk(path), np.uint64, "r")
+    data = mapped(on_disk(path)).view(np.uint64)
+    last = partition == (1 << bits) - 1
+    bounds = np.array([partition << (64 - bits), 0 if last else (partition + 1) << (64 - bits)], np.uint64)
     parts = []
     for segment in index["segments"]:
         start, rows = segment["offset"] // 8, segment["rows"]
         keys = data[start : start + rows]
-        low = int(np.searchsorted(keys, np.uint64(partition << (64 - bits)))) if partition else 0
-        last = partition == (1 << bits) - 1
-        high = rows if last else int(np.searchsorted(keys, np.uint64((partition + 1) << (64 - bits))))
+        low, high = np.searchsorted(keys, bounds).tolist()
+        high = rows if last else high
         if low < high:
             begins = (start + i * rows for i in range(index["columns"]))
             parts.append(Part(tuple(np.array(data[b + low : b + high]) for b in begins), segment["base"]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
 import shutil
 import time
@@ -89,6 +90,35 @@ def save_array(path: str | Path, array: npt.NDArray[Any]) -> None:
         array = np.ascontiguousarray(array)
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data.cast("B") if array.size else b"")
+
+
+def load_flat(path: str | Path, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The values of what save_array wrote of a known type, flat; np.load parses a header, which takes longer."""
+    with open(path, "rb") as file:
+        return np.fromfile(file, dtype, offset=_header_bytes(file.read(10)) - 10)
+
+
+def map_flat(path: str | Path, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """As `load_flat`, as they lie in the file."""
+    data = mapped(path)
+    return data[_header_bytes(data[:10].tobytes()) :].view(dtype)
+
+
+def _header_bytes(head: bytes) -> int:
+    """Bytes before the values of a .npy file of version 1, told by its first ten: magic, version, and the rest."""
+    return 10 + int.from_bytes(head[8:], "little")
+
+
+def mapped(path: str | Path, begin: int = 0, end: int | None = None) -> npt.NDArray[np.uint8]:
+    """Bytes begin to end - 1 of a file, or up to where it ends, as they lie there; np.memmap asks ten times as much."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        end = size if end is None else min(end, size)
+        if begin >= end:
+            return np.zeros(0, np.uint8)
+        first = begin - begin % mmap.ALLOCATIONGRANULARITY
+        data = mmap.mmap(file.fileno(), end - first, access=mmap.ACCESS_READ, offset=first)
+    return np.frombuffer(data, np.uint8, offset=begin - first)
 
 
 def put_array(path: Place, array: npt.NDArray[Any]) -> str:

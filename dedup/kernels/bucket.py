@@ -15,6 +15,25 @@ from dedup.kernels.sketch import SMALL, band_key
 
 
 @kernel
+def number_rows(rows, shift, base, gone, out):
+    """Exchange rows of a segment as key << 32 | document, but those of documents that are gone; how many are left.
+
+    rows    uint64[n]   key << shift | document, counted from base
+    base    int64       the document that they count from
+    gone    bool[...]   of all documents
+    out     uint64[m]   m at least n
+    """
+    n = 0
+    mask = (np.uint64(1) << shift) - np.uint64(1)
+    for i in range(rows.size):
+        document = np.int64(rows[i] & mask) + base
+        if not gone[document]:
+            out[n] = (rows[i] >> shift) << np.uint64(32) | np.uint64(document)
+            n += 1
+    return n
+
+
+@kernel
 def bucket_bounds(rows, out):
     """Starts and ends of the runs of at least two equal keys in sorted exchange rows; returns their number.
 

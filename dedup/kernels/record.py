@@ -35,3 +35,23 @@ def unpack_records(data, begins, counts, signatures, small):
         else:
             for j in range(signatures.shape[1]):
                 signatures[i, j] = data[begins[i] + j]
+
+
+@kernel
+def find_records(counts, signature_bytes, documents, begins):
+    """Where the records of some documents begin and the last of them ends.
+
+    counts      uint8[n]       of all documents of a file
+    documents   int64[m]       ascending
+    begins      int64[m + 1]
+    """
+    at = 0
+    document = 0
+    for i in range(documents.size):
+        while document < documents[i]:
+            at += 8 * counts[document] if counts[document] < SMALL else signature_bytes
+            document += 1
+        begins[i] = at
+    if documents.size:
+        at += 8 * counts[document] if counts[document] < SMALL else signature_bytes
+    begins[documents.size] = at

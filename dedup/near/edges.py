@@ -92,6 +92,7 @@ def stream_edges(
     tally: Tally,
     references: int = 0,
     crowds: list[Crowd] | None = None,
+    chunk: int = 0,
 ) -> Iterator[Edges]:
     """Edges among the documents of one partition, but for those between two references; EDGE_BUFFER at a time.
 
@@ -100,6 +101,7 @@ def stream_edges(
     rows         uint64[n]   key << 32 | document, in any order
     references   documents below it are such, and a bucket of them alone is not looked at
     crowds       takes the members of crowds, whose pairs are left out; None: there are none
+    chunk        bucket members whose signatures may be in memory at once, if more than CHUNK_MEMBERS
     """
     from dedup.kernels import bucket as kernels
 
@@ -110,16 +112,17 @@ def stream_edges(
     if references:
         bounds = bounds[_documents(rows[bounds[:, 1] - 1]) >= references]
     rows = kernels.only_buckets(rows, bounds)  # nine of ten rows share their key with no other
-    for chunk in _chunks(bounds):
-        members = _documents(rows[chunk[0, 0] : chunk[-1, 1]])
-        if len(members) > CHUNK_MEMBERS:
-            yield from _compare_large(_key(rows, chunk[0]), members, load, rule, tally, crowds)
+    most = max(chunk, CHUNK_MEMBERS)
+    for some_bounds in _chunks(bounds, most):
+        members = _documents(rows[some_bounds[0, 0] : some_bounds[-1, 1]])
+        if len(members) > most:
+            yield from _compare_large(_key(rows, some_bounds[0]), members, load, rule, tally, crowds)
             continue
         documents, local = np.unique(members, return_inverse=True)
         sketches = load(documents)
-        large = chunk[:, 1] - chunk[:, 0] >= SLICED_FROM
-        yield from _compare_small(rows, chunk[~large], chunk[0, 0], local, sketches, rule, tally)
-        for bound in chunk[large]:
+        large = some_bounds[:, 1] - some_bounds[:, 0] >= SLICED_FROM
+        yield from _compare_small(rows, some_bounds[~large], some_bounds[0, 0], local, sketches, rule, tally)
+        for bound in some_bounds[large]:
             some = _documents(rows[bound[0] : bound[1]])
             yield from _compare_large(_key(rows, bound), some, _within(documents, sketches), rule, tally, crowds)
 
@@ -140,12 +143,12 @@ def distinct_edges(parts: list[Edges]) -> Edges:
     return Edges(pairs[first], similarity[first])
 
 
-def _chunks(bounds: Int64s) -> Iterator[Int64s]:
-    """Buckets of at most CHUNK_MEMBERS together, or one of more."""
+def _chunks(bounds: Int64s, most: int) -> Iterator[Int64s]:
+    """Buckets of at most so many members together, or one of more."""
     ends = np.cumsum(bounds[:, 1] - bounds[:, 0])
     at = 0
     while at < len(bounds):
-        until = int(np.searchsorted(ends, (ends[at - 1] if at else 0) + CHUNK_MEMBERS, "right"))
+        until = int(np.searchsorted(ends, (ends[at - 1] if at else 0) + most, "right"))
         yield bounds[at : max(until, at + 1)]
         at = max(until, at + 1)
 

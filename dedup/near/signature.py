@@ -18,11 +18,11 @@ import pyarrow as pa
 from dedup import buffers
 from dedup.buffers import Int64s, UInt64s
 from dedup.io.copies import fetch, on_disk
-from dedup.io.files import save_array
+from dedup.io.files import load_flat, mapped, save_array
 from dedup.near.params import Sketch
 
 SMALL = 64
-SHORTEST_CHUNK = 2048  # documents read from the file at once
+WINDOW = 16 << 20  # bytes of a file that are mapped at once
 
 
 class Sketches(NamedTuple):
@@ -159,32 +159,33 @@ def read_sketches(paths: Sequence[str | Path], bases: Int64s, documents: Int64s,
     bases       int64[tasks + 1]   task i holds documents bases[i] to bases[i + 1] - 1
     documents   int64[n], ascending
     """
-    from dedup.kernels.record import unpack_records
+    from dedup.kernels.record import find_records, unpack_records
 
     n = len(documents)
     dtype = signature_type(settings)
     out = Sketches(np.zeros((n, settings.slots), dtype), np.zeros((n, SMALL), np.uint64), np.zeros(n, np.int32))
     width = settings.slots * np.dtype(dtype).itemsize
+    longest = max(width, 8 * SMALL)
     tasks = np.unique(np.searchsorted(bases, documents, "right") - 1).tolist()
     fetch(str(path) for task in tasks for path in (paths[task], index_of(paths[task])))
     for task in tasks:
         low, high = np.searchsorted(documents, bases[task : task + 2])
-        counts = np.load(on_disk(index_of(paths[task])))
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(record_bytes(counts, width))])
         local = documents[low:high] - bases[task]
-        with open(on_disk(paths[task]), "rb") as file:
-            at = 0
-            while at < len(local):  # read no more than the stretch of documents that holds wanted ones
-                until = int(np.searchsorted(local, local[at] + SHORTEST_CHUNK))
-                first, last = int(local[at]), int(local[until - 1]) + 1
-                file.seek(int(ends[first]))
-                data = np.frombuffer(file.read(int(ends[last] - ends[first])), np.uint8)
-                rows = slice(low + at, low + until)
-                out.counts[rows] = counts[local[at:until]]
-                unpack_records(
-                    data, ends[local[at:until]] - ends[first], out.counts[rows],
-                    out.signatures[rows].view(np.uint8), out.small[rows].view(np.uint8),
-                )  # fmt: skip
-                at = until
+        counts = load_flat(on_disk(index_of(paths[task])), np.uint8)
+        out.counts[low:high] = counts[local]
+        begins = np.empty(len(local) + 1, np.int64)
+        find_records(counts, width, local, begins)
+        # Mapped and not read: those wanted lie a page or ten apart. In windows: what is mapped counts as memory.
+        at = 0
+        while at < len(local):
+            first = int(begins[at])
+            until = max(at + 1, int(np.searchsorted(begins[1:], first + WINDOW, "right")))
+            data = mapped(on_disk(paths[task]), first, int(begins[until - 1]) + longest)
+            rows = slice(low + at, low + until)
+            unpack_records(
+                data, begins[at:until] - first, out.counts[rows],
+                out.signatures[rows].view(np.uint8), out.small[rows].view(np.uint8),
+            )  # fmt: skip
+            at = until
     complete(out, settings)
     return out

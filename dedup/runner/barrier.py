@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ from dedup.runner.scanned import Scanned, Standing
 from dedup.runner.task import Task, key_of
 
 EXACT, NEAR = 0, 1
+LEAST_ROWS = 1 << 18  # of a partition of band keys: one of fewer is opened for next to nothing
+ROWS_OF_MEMBER = 32  # of band keys to one whose signature is held beside them: 8 bytes, and 1 KiB at 256 slots
 MISSED = "missed"  # of a note: Misses, the input's documents counted from 0
 
 
@@ -73,27 +75,37 @@ def joined(parts: Sequence[Drops]) -> Drops:
 
 
 RunTasks = Callable[[str, Sequence[Task]], list[dict[str, Any]]]
+Refetch = Callable[[Sequence[Task]], Sequence[Task]]
 
 
-def run_barriers(
-    run: RunTasks,
-    folder: Place,
-    barriers: Sequence[Step],
-    scanned: Scanned,
-    standing: Standing,
-    source: read.Source,
-    budget: Budget,
-    warn: Callable[[str], None],
-) -> tuple[Drops, list[dict[str, Any]]]:
-    """Every duplicate that some adjacent barriers find, and what each near barrier counted.
+@dataclass(frozen=True)
+class Over:
+    """What adjacent barriers look at, and what carries them out.
 
     scanned   references, if any, and then the input
+    refetch   tells tasks that fetch shingles what an earlier run has fetched
     """
-    total = scanned.bases[-1]
-    gone = np.zeros(total, np.bool_)
+
+    run: RunTasks
+    scanned: Scanned
+    standing: Standing
+    source: read.Source
+    budget: Budget
+    warn: Callable[[str], None]
+    refetch: Refetch | None
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """What tasks are told of all scans."""
+        return {"scans": self.scanned.folders, "bases": self.scanned.bases}
+
+
+def run_barriers(over: Over, folder: Place, barriers: Sequence[Step]) -> tuple[Drops, list[dict[str, Any]]]:
+    """Every duplicate that some adjacent barriers find, and what each near barrier counted."""
+    gone = np.zeros(over.scanned.bases[-1], np.bool_)
     found: list[tuple[Drops, bool]] = []  # and whether its groups are of equal texts
     notes: list[dict[str, Any]] = []
-    key = key_of(scanned.keys, asdict(standing))
+    key = key_of(over.scanned.keys, asdict(over.standing))
     grouped = False  # whether equal texts are: then no two are left
     files = near_files(barriers)
     for n, step in enumerate(barriers):
@@ -101,14 +113,14 @@ def run_barriers(
         here = folder / f"barrier-{n}"
         by_text = not step.settings.get("on")
         if not (by_text and grouped):
-            drops = _group(run, here, key, n, step, scanned, standing, gone, budget)
+            drops = _group(over, here, key, n, step, gone)
             found.append((drops, by_text))
             gone[drops.documents] = True
             grouped = grouped or by_text
         if step.kind == "near":
-            drops, note = _near(run, here, key, n, step, files[n], scanned, standing, gone, source, budget)
+            drops, note = _near(over, here, key, n, step, files[n], gone)
             if note["skipped"]:
-                warn(
+                over.warn(
                     f"{step.label}: {note['skipped']:,} pairs of {note['capped_buckets']} large buckets "
                     "were not compared"
                 )
@@ -118,39 +130,21 @@ def run_barriers(
     return resolve(found), notes
 
 
-def _group(
-    run: RunTasks,
-    folder: Place,
-    key: str,
-    n: int,
-    step: Step,
-    scanned: Scanned,
-    standing: Standing,
-    gone: npt.NDArray[np.bool_],
-    budget: Budget,
-) -> Drops:
+def _group(over: Over, folder: Place, key: str, n: int, step: Step, gone: npt.NDArray[np.bool_]) -> Drops:
     """Exact groups: the members that are not the first of theirs."""
     path = put_array(folder / "gone-exact.npy", gone) if gone.any() else None
-    bits = partition_bits(len(gone), budget.exact_rows)
+    bits = partition_bits(len(gone), over.budget.exact_rows)
+    same = {**over.where, "barrier": n, "keep": step.settings["keep"], "gone": path, "standing": over.standing}
     tasks = [
         Task(
             "dedup.runner.match:group_exact",
             str(folder / f"exact-{p:05}"),
             key_of(key, "exact", p, bits),
-            {
-                "scans": scanned.folders,
-                "bases": scanned.bases,
-                "barrier": n,
-                "keep": step.settings["keep"],
-                "gone": path,
-                "partition": p,
-                "bits": bits,
-                "standing": standing,
-            },
+            {**same, "partition": p, "bits": bits},
         )
         for p in range(1 << bits)
     ]
-    run("match equal", tasks)
+    over.run("match equal", tasks)
     pairs = np.concatenate(_loaded(tasks, "members.npy"))
     pairs = pairs[np.argsort(pairs[:, 0])]
     size = len(pairs)
@@ -158,65 +152,23 @@ def _group(
 
 
 def _near(
-    run: RunTasks,
-    folder: Place,
-    key: str,
-    n: int,
-    step: Step,
-    files: NearFiles,
-    scanned: Scanned,
-    standing: Standing,
-    gone: npt.NDArray[np.bool_],
-    source: read.Source,
-    budget: Budget,
+    over: Over, folder: Place, key: str, n: int, step: Step, files: NearFiles, gone: npt.NDArray[np.bool_]
 ) -> tuple[Drops, dict[str, Any]]:
-    path = put_array(folder / "gone-near.npy", gone)
-    _, bands = bands_of(step)
-    bits = partition_bits(len(gone) * bands.bands, budget.band_rows)
-    where = {"scans": scanned.folders, "bases": scanned.bases, "files": files}
-    edges = [
-        Task(
-            "dedup.runner.match:find_edges",
-            str(folder / f"edges-{p:05}"),
-            key_of(key, "edges", p, bits),
-            {**where, "step": step, "gone": path, "partition": p, "bits": bits, "references": standing.references},
-        )
-        for p in range(1 << bits)
-    ]
-    note: dict[str, Any] = {"compared": 0, "skipped": 0, "capped_buckets": 0}
-    for counts in run("match near", edges):
-        note = {name: note[name] + counts[name] for name in note}
-    joined = str(folder / "joined")
-    join = Task(
-        "dedup.runner.match:join_components",
-        joined,
-        key_of(key, "joined", bits, budget.group_shingles),
-        {**where, "edges": [task.folder for task in edges], "group_shingles": budget.group_shingles},
-    )
-    (counts,) = run("join", [join])
-    fetched = (
-        _fetch(run, folder, key, step, files, scanned, joined, source, budget)
-        if step.settings["verify"] == "exact"
-        else []
-    )
+    joined, counts, note = _join(over, folder, key, step, files, gone)
+    is_verified = step.settings["verify"] == "exact"
+    fetched = _fetch(over, folder, key, step, files, joined) if is_verified else []
+    same = {**over.where, "files": files, "joined": joined, "fetched": fetched}
+    same |= {"barrier": n, "step": step, "standing": over.standing}
     decide = [
         Task(
             "dedup.runner.match:represent",
             str(folder / f"represent-{g:05}"),
-            key_of(key, "represent", g, budget.group_shingles),
-            {
-                **where,
-                "joined": joined,
-                "fetched": fetched,
-                "group": g,
-                "barrier": n,
-                "step": step,
-                "standing": standing,
-            },
+            key_of(key, "represent", g, over.budget.group_shingles),
+            {**same, "group": g},
         )
         for g in range(counts["groups"])
     ]
-    decided = run("verify", decide)
+    decided = over.run("verify", decide)
     edge_count = sum(one["edges"] for one in decided)
     note["compared"] += sum(one["compared"] for one in decided)
     note |= {"edges": edge_count, "documents_with_edges": counts["documents"], "step": step.number}
@@ -224,12 +176,44 @@ def _near(
     similarity = np.concatenate([np.zeros(0), *_loaded(decide, "similarity.npy")])
     missed = map(Misses, _loaded(decide, "missed.npy"), _loaded(decide, "missed-similarity.npy"))
     misses = together(missed)
-    note[MISSED] = misses._replace(pairs=misses.pairs - standing.references)
+    note[MISSED] = misses._replace(pairs=misses.pairs - over.standing.references)
     order = np.argsort(pairs[:, 0])
-    verified = np.full(len(pairs), step.settings["verify"] == "exact")
-    return Drops(
-        pairs[order, 0], pairs[order, 1], similarity[order], np.full(len(pairs), NEAR, np.int8), verified
-    ), note
+    kind, verified = np.full(len(pairs), NEAR, np.int8), np.full(len(pairs), is_verified)
+    return Drops(pairs[order, 0], pairs[order, 1], similarity[order], kind, verified), note
+
+
+def _join(
+    over: Over, folder: Place, key: str, step: Step, files: NearFiles, gone: npt.NDArray[np.bool_]
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """(where edges lie by groups of whole components, how many of each there are, what was compared for them)."""
+    path = put_array(folder / "gone-near.npy", gone)
+    _, bands = bands_of(step)
+    rows = len(gone) * bands.bands
+    bits = partition_bits(rows, min(over.budget.band_rows, max(rows // over.budget.parts, LEAST_ROWS)))
+    where = {**over.where, "files": files}
+    same = {**where, "step": step, "gone": path, "bits": bits, "references": over.standing.references}
+    same["chunk"] = over.budget.band_rows // ROWS_OF_MEMBER
+    edges = [
+        Task(
+            "dedup.runner.match:find_edges",
+            str(folder / f"edges-{p:05}"),
+            key_of(key, "edges", p, bits),
+            {**same, "partition": p},
+        )
+        for p in range(1 << bits)
+    ]
+    note: dict[str, Any] = {"compared": 0, "skipped": 0, "capped_buckets": 0}
+    for counts in over.run("match near", edges):
+        note = {name: note[name] + counts[name] for name in note}
+    most = over.budget.group_shingles
+    join = Task(
+        "dedup.runner.match:join_components",
+        str(folder / "joined"),
+        key_of(key, "joined", bits, most),
+        {**where, "edges": [task.folder for task in edges], "group_shingles": most},
+    )
+    (counts,) = over.run("join", [join])
+    return join.folder, counts, note
 
 
 def _loaded(tasks: Sequence[Task], name: str) -> list[Any]:
@@ -238,37 +222,20 @@ def _loaded(tasks: Sequence[Task], name: str) -> list[Any]:
     return [np.load(on_disk(task.folder, name)) for task in tasks]
 
 
-def _fetch(
-    run: RunTasks,
-    folder: Place,
-    key: str,
-    step: Step,
-    files: NearFiles,
-    scanned: Scanned,
-    joined: str,
-    source: read.Source,
-    budget: Budget,
-) -> list[str]:
+def _fetch(over: Over, folder: Place, key: str, step: Step, files: NearFiles, joined: str) -> list[str]:
+    same = {"joined": joined, "step": step, "files": files, "source": over.source}
+    same["batch_bytes"] = over.budget.batch_bytes
     tasks = [
         Task(
-            "dedup.runner.match:fetch_shingles",
+            "dedup.runner.fetch:fetch_shingles",
             str(folder / f"fetched-{scan.unit.number:05}"),
-            key_of(key, "fetch", scan.unit.number, budget.group_shingles),
-            {
-                "scan": scan,
-                "base": base,
-                "until": until,
-                "joined": joined,
-                "step": step,
-                "files": files,
-                "source": source,
-                "batch_bytes": budget.batch_bytes,
-            },
+            key_of(key, "fetch", scan.unit.number, over.budget.group_shingles),
+            {**same, "scan": scan, "base": base, "until": until},
         )
-        for scan, base, until in scanned.spans()
+        for scan, base, until in over.scanned.spans()
         if until > base
     ]
-    run("fetch", tasks)
+    over.run("fetch", tasks if over.refetch is None else over.refetch(tasks))
     return [task.folder for task in tasks]
 
 

@@ -43,7 +43,8 @@ class Budget:
     room             bytes of one task beyond what its process has without it
     batch_bytes      of text a batch
     exact_rows       of one partition of exact keys
-    band_rows        of one partition of band keys
+    band_rows        of one partition of band keys that are compared; the more, the fewer times all files are opened
+    key_rows         of one partition of keys that go to an index or are looked up there
     group_shingles   of the components that one task decides
     old_documents    of an index, of which one task takes those that share a key with a new one
     """
@@ -52,8 +53,10 @@ class Budget:
     batch_bytes: int
     exact_rows: int
     band_rows: int
+    key_rows: int
     group_shingles: int
     old_documents: int
+    parts: int = 8  # at least, of what is cut for all workers
 
 
 def derive(memory: int, workers: int, held_bytes: int, *, batch_bytes: int, task_bytes: int = LEAST_ROOM) -> Budget:
@@ -69,9 +72,11 @@ def derive(memory: int, workers: int, held_bytes: int, *, batch_bytes: int, task
         room,
         batch_bytes=min(batch_bytes, max(MIB, (room - task_bytes) // BATCHES)),
         exact_rows=_power(room // 160, 1 << 16, 1 << 19),
-        band_rows=_power(room // 160, 1 << 16, 1 << 19),
+        band_rows=_power(room // 80, 1 << 16, 1 << 21),
+        key_rows=_power(room // 160, 1 << 16, 1 << 19),
         group_shingles=_power(room // 64, 1 << 19, 1 << 21),
         old_documents=_power(room // 1024, 1 << 16, 1 << 18),
+        parts=8 * workers,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import os
 import resource
@@ -16,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tomli_w
@@ -130,6 +131,9 @@ def run_recipe(
         raise RunError(fault_line(error, str(folder))) from error
 
 
+Found = TypeVar("Found")
+
+
 class Decided(NamedTuple):
     """What the passes over all documents have told.
 
@@ -200,14 +204,14 @@ class Attempt:
 
     @contextlib.contextmanager
     def _copying(self) -> Iterator[None]:
-        """Where the work is on a store, copies of it are on this machine for as long as the attempt lasts."""
-        if isinstance(self.work, Path):
+        """Where work is on a store, copies of it are on this machine for as long as the attempt lasts."""
+        if isinstance(self.work, Path) and (self.reuse is None or isinstance(self.reuse.work, Path)):
             yield
             return
         attempt = uuid.uuid4().hex
         copies.begin(attempt)
         try:
-            self.work = place.Remote(str(self.work), copies.scratch())
+            self.work = place.at(str(self.work), copies.scratch())
             self.folder = place.at(str(self.folder), copies.scratch())
             yield
         finally:
@@ -383,14 +387,16 @@ class Attempt:
             task_bytes=self.corpus.task_bytes,
         )
 
-    def decide(self) -> Decided:
-        """What would become of every document; nothing is published, and what it takes stays under work/."""
+    def decide(self, look: Callable[[Decided], Found]) -> Found:
+        """What `look` finds in what would become of every document; nothing is published, work/ stays as it is."""
         with self._copying():
+            if isinstance(self.work, Path):
+                self.work.mkdir(parents=True, exist_ok=True)  # Ray asks every node whether it sees it
             self.executor = self._make_executor()
             try:
                 warm_kernels(self.plan.recipe, self.show.say)
                 with self.show:
-                    return self._decide()
+                    return look(self._decide())
             finally:
                 self.executor.close()
 
@@ -464,16 +470,10 @@ class Attempt:
                     old = scanned.together(self.index.look_up(self._tasks, within, left, sizes), references)
                 standing = scanned.standing(old, left)
                 every = scanned.together(old, left)
-                found, notes = barrier.run_barriers(
-                    self._tasks,
-                    here,
-                    one.barriers,
-                    every,
-                    standing,
-                    plan.source,
-                    self._budget(every.bases[-1]),
-                    self.show.warn,
-                )
+                sizes = self._budget(every.bases[-1])
+                refetch = None if self.reuse is None else functools.partial(self.reuse.refetches, number)
+                over = barrier.Over(self._tasks, every, standing, plan.source, sizes, self.show.warn, refetch)
+                found, notes = barrier.run_barriers(over, here, one.barriers)
                 drops.append(found.counted_from(standing.references))
                 compared = old
                 if self.index is not None and self.index.takes_part(number):

@@ -60,7 +60,7 @@ def add(
     ]  # fmt: skip
     counts = [count["documents"] for count in run("index documents", tasks)]
     firsts = [0, *np.cumsum(counts).tolist()]
-    bits = partition_bits(firsts[-1] * (bands_of(near)[1].bands if near else 1), budget.band_rows)
+    bits = partition_bits(firsts[-1] * (bands_of(near)[1].bands if near else 1), budget.key_rows)
     sorts = [
         Task(
             "dedup.runner.index_add:collect_keys", str(folder / f"keys-{p:05}"), key_of(key, "keys", p, bits),

@@ -104,7 +104,7 @@ def look_up(
     """
     near = next((step for step in barriers if step.kind == "near"), None)
     bands = bands_of(near)[1].bands if near else 1
-    bits = partition_bits(left.bases[-1] * bands, budget.band_rows)
+    bits = partition_bits(left.bases[-1] * bands, budget.key_rows)
     stretch = max(budget.old_documents, sum(one.documents for one in catalogue.generations) // MOST_UNITS)
     key = key_of(left.keys, catalogue.as_data(), before, bits, stretch)
     folders = [str(index / name) for name in catalogue.folders]

@@ -12,31 +12,30 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from dedup import exact
-from dedup.buffers import Int64s
-from dedup.io import read
+from dedup.buffers import Int64s, UInt64s
 from dedup.io.copies import fetch, on_disk
 from dedup.io.exchange import files_of, read_partition
-from dedup.io.files import save_array
+from dedup.io.files import map_flat, save_array
 from dedup.near import edges as bucket_edges
 from dedup.near import match
 from dedup.near import signature as signing
 from dedup.near.crowds import Crowds
+from dedup.near.edges import DOCUMENT_BITS
 from dedup.plan import NearFiles, bands_of
 from dedup.recipe import Step
 from dedup.runner import crowds
-from dedup.runner.scanned import Scan, Standing, rows_table
+from dedup.runner.fetch import NO_GROUP, Fetched
+from dedup.runner.scanned import Standing, rows_table
 from dedup.runner.task import Progress
 
-FETCH_SEGMENT = 2 << 20  # shingles written as one segment
 EDGE_BLOCK = 1 << 19  # edges read at once: 8 MiB
-NO_GROUP = 0xFFFFFFFF
 
 
 def group_exact(
@@ -87,34 +86,46 @@ def find_edges(
     partition: int,
     bits: int,
     references: int,
+    chunk: int = 0,
 ) -> dict[str, Any]:
-    """Edges among the documents of one partition of band keys, and its crowds."""
+    """Edges among the documents of one partition of band keys, and its crowds.
+
+    chunk   members of buckets whose signatures may be in memory at once
+    """
     settings, bands = bands_of(step)
-    dropped = np.load(on_disk(gone), mmap_mode="r")
-    rows = [np.zeros(0, np.uint64)]
-    for path, base in zip(_exchanged(scans, f"bands-{files.bands}.bin"), bases, strict=False):
-        for part in read_partition(path, partition, bits):
-            numbered = match.with_documents(part.columns[0], base + part.document_base)
-            rows.append(numbered[~dropped[(numbered & np.uint64(0xFFFFFFFF)).astype(np.int64)]])
+    rows = _band_rows(_exchanged(scans, f"bands-{files.bands}.bin"), bases, partition, bits, gone)
     paths = [os.path.join(scan, f"sketches-{files.sketches}.bin") for scan in scans]
     tally = bucket_edges.Tally()
-    numbered = np.concatenate(rows)
-    rows.clear()
     dense: list[bucket_edges.Crowd] = []
     with _EdgeFiles(folder, with_similarity=step.settings["verify"] != "exact") as written:
         for edges in bucket_edges.stream_edges(
-            numbered,
+            rows,
             lambda documents: signing.read_sketches(paths, np.array(bases), documents, settings),
             bands,
             step.settings["threshold"],
             tally,
             references,
             dense,
+            chunk,
         ):
             written.add(edges)
     crowds.save(folder, dense)
     progress(0, 0)
     return asdict(tally) | {"edges": written.count}
+
+
+def _band_rows(paths: list[str], bases: list[int], partition: int, bits: int, gone: str) -> UInt64s:
+    """The rows of one partition of band keys as key << 32 | document, without documents that are gone."""
+    from dedup.kernels.bucket import number_rows
+
+    dropped = np.load(on_disk(gone), mmap_mode="r")
+    found: list[UInt64s] = [np.zeros(0, np.uint64)]
+    for path, base in zip(paths, bases, strict=False):
+        for part in read_partition(path, partition, bits):
+            rows = part.columns[0]  # a copy, written over
+            size = number_rows(rows, np.uint64(DOCUMENT_BITS), base + part.document_base, dropped, rows)
+            found.append(rows[:size])
+    return np.concatenate(found)
 
 
 def _exchanged(scans: list[str], name: str) -> list[str]:
@@ -148,22 +159,28 @@ class _EdgeFiles:
         self.count += len(edges.pairs)
 
 
-def _read_edges(folder: str, begin: int = 0, end: int | None = None) -> Iterator[bucket_edges.Edges]:
-    """Edges of such files from `begin` to `end` - 1, EDGE_BLOCK at a time; similarity 0 where none was written."""
+def _read_edges(folder: str, stretches: Int64s | None = None) -> Iterator[bucket_edges.Edges]:
+    """Edges of such files, EDGE_BLOCK at most at a time; similarity 0 where none was written.
+
+    stretches   int64[n, 2]: of the edges from .. to; None: all
+    """
     with contextlib.ExitStack() as stack:
         pairs = stack.enter_context(open(on_disk(folder, "pairs.bin"), "rb"))
         similarity = None
         if (path := on_disk(folder, "similarity.bin")).exists():
             similarity = stack.enter_context(open(path, "rb"))
-            similarity.seek(begin * 8)
-        pairs.seek(begin * 8)
-        left = (os.fstat(pairs.fileno()).st_size // 8 if end is None else end) - begin
-        while left > 0:
-            size = min(left, EDGE_BLOCK)
-            some = np.frombuffer(pairs.read(size * 8), np.uint32).reshape(size, 2)
-            known = np.zeros(size) if similarity is None else np.frombuffer(similarity.read(size * 8), np.float64)
-            yield bucket_edges.Edges(some, known)
-            left -= size
+        whole = [[0, os.fstat(pairs.fileno()).st_size // 8]]
+        for begin, end in whole if stretches is None else stretches.tolist():
+            for at in range(begin, end, EDGE_BLOCK):
+                size = min(end - at, EDGE_BLOCK)
+                known = np.zeros(size) if similarity is None else _values(similarity, np.float64, at, size)
+                yield bucket_edges.Edges(_values(pairs, np.uint32, 2 * at, 2 * size).reshape(size, 2), known)
+
+
+def _values(file: BinaryIO, dtype: type, begin: int, size: int) -> npt.NDArray[Any]:
+    bytes_each = np.dtype(dtype).itemsize
+    file.seek(begin * bytes_each)
+    return np.frombuffer(file.read(size * bytes_each), dtype)
 
 
 def join_components(
@@ -240,109 +257,11 @@ def _grouped(edges: list[str], counts: list[str], bases: list[int], most: int) -
 
 def _shingle_counts(documents: Int64s, paths: list[str], bases: list[int]) -> Int64s:
     counts = np.zeros(len(documents), np.int64)
-    for path, base, until in zip(paths, bases, bases[1:], strict=False):
-        low, high = np.searchsorted(documents, [base, until])
+    cuts = np.searchsorted(documents, bases).tolist()
+    for path, base, low, high in zip(paths, bases, cuts, cuts[1:], strict=False):
         if low < high:
-            counts[low:high] = np.load(on_disk(path), mmap_mode="r")[documents[low:high] - base]
+            counts[low:high] = map_flat(on_disk(path), np.uint32)[documents[low:high] - base]
     return counts
-
-
-def fetch_shingles(
-    folder: Path,
-    progress: Progress,
-    *,
-    scan: Scan,
-    base: int,
-    until: int,
-    joined: str,
-    step: Step,
-    files: NearFiles,
-    source: read.Source,
-    batch_bytes: int,
-) -> dict[str, Any]:
-    """The sorted distinct shingles of a unit's documents that have an edge, sorted by group in each segment.
-
-    shingles.bin uint64; index.npy int64[n, 4]: document, group, begin, end (in shingles); segments.npy int64: where
-    each segment begins in the index, and its end
-    """
-    settings, _ = bands_of(step)
-    groups = np.array(np.load(on_disk(joined, "groups.npy"), mmap_mode="r")[base:until])
-    documents = np.flatnonzero(groups != NO_GROUP)
-    groups = groups[documents].astype(np.int64)
-    writer = _ShingleWriter(folder, base)
-    few = np.zeros(0, np.uint8)
-    sketches_path = os.path.join(scan.folder, f"sketches-{files.sketches}.bin")
-    if len(documents):
-        few = np.load(on_disk(signing.index_of(sketches_path)), mmap_mode="r")[documents]
-    small = few < signing.SMALL
-    if small.any():
-        sketches = signing.read_sketches([sketches_path], np.array([0, until - base]), documents[small], settings)
-        writer.add(documents[small], groups[small], *_runs(sketches))
-    if (~small).any():
-        _fetch_texts(writer, documents[~small], groups[~small], scan, settings, source, batch_bytes, progress)
-    writer.close()
-    return {"documents": len(documents)}
-
-
-def _runs(sketches: signing.Sketches) -> tuple[Int64s, npt.NDArray[np.uint64]]:
-    inside = np.arange(signing.SMALL) < sketches.counts[:, None]
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(sketches.counts)]), sketches.small[inside]
-
-
-def _fetch_texts(
-    writer: _ShingleWriter,
-    documents: Int64s,
-    groups: Int64s,
-    scan: Scan,
-    settings: Any,
-    source: read.Source,
-    batch_bytes: int,
-    progress: Progress,
-) -> None:
-    for places, texts in scan.texts(documents, source, batch_bytes):
-        offsets, tokens = signing.token_hashes(texts, settings)
-        writer.add(documents[places], groups[places], *signing.shingle_sets(offsets, tokens, settings))
-        progress(len(texts), texts.nbytes)
-
-
-class _ShingleWriter:
-    """Collects shingle sets and writes them in segments sorted by group."""
-
-    def __init__(self, folder: Path, base: int) -> None:
-        self._folder, self._base = folder, base
-        self._file = open(folder / "shingles.bin", "wb")  # noqa: SIM115  # closed by close()
-        self._index = [np.zeros((0, 4), np.int64)]
-        self._held: list[tuple[Int64s, Int64s, Int64s, npt.NDArray[np.uint64]]] = []
-        self._size = self._written = 0
-
-    def add(self, documents: Int64s, groups: Int64s, offsets: Int64s, values: npt.NDArray[np.uint64]) -> None:
-        self._held.append((documents, groups, np.diff(offsets), values.copy()))
-        self._size += len(values)
-        if self._size >= FETCH_SEGMENT:
-            self._flush()
-
-    def _flush(self) -> None:
-        from dedup.kernels.shingle import gather_runs
-
-        if not self._held:
-            return
-        documents, groups, lengths, values = (np.concatenate(parts) for parts in zip(*self._held, strict=True))
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        order = np.lexsort((documents, groups))
-        out = np.empty(len(values), np.uint64)
-        gather_runs(values, offsets, order, out)
-        self._file.write(out.data)
-        ends = self._written + np.cumsum(lengths[order])
-        columns = [documents[order] + self._base, groups[order], ends - lengths[order], ends]
-        self._index.append(np.stack(columns, axis=1))
-        self._written += len(values)
-        self._held, self._size = [], 0
-
-    def close(self) -> None:
-        self._flush()
-        self._file.close()
-        save_array(self._folder / "index.npy", np.concatenate(self._index))
-        save_array(self._folder / "segments.npy", np.cumsum([len(part) for part in self._index]))
 
 
 def represent(
@@ -378,7 +297,7 @@ def represent(
         [*standing.ranks(documents), *_ranks(documents, scans, bases, barrier, step.settings["keep"])],
         _edges_of(joined, group),
         _shingle_counts(documents, _shingle_files(scans, files), bases),
-        _Fetched(fetched, group, documents) if step.settings["verify"] == "exact" else None,
+        Fetched(fetched, group, documents) if step.settings["verify"] == "exact" else None,
         threshold=step.settings["threshold"],
         scratch=folder,
         crowds=dense,
@@ -393,57 +312,9 @@ def represent(
 
 def _edges_of(joined: str, group: int) -> Iterator[bucket_edges.Edges]:
     """The edges of one group of components."""
-    index = np.load(on_disk(joined, "index.npy"), mmap_mode="r")
+    index = map_flat(on_disk(joined, "index.npy"), np.int64).reshape(-1, 3)
     low, high = np.searchsorted(index[:, 0], [group, group + 1])
-    for _, begin, end in index[low:high].tolist():
-        yield from _read_edges(joined, begin, end)
-
-
-class _Fetched:
-    """The fetched shingles of one group of components, read for some documents at a time."""
-
-    def __init__(self, folders: list[str], group: int, documents: Int64s) -> None:
-        parts, files = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.int64)]
-        fetch(os.path.join(f, name) for f in folders for name in ("index.npy", "segments.npy"))
-        for number, folder in enumerate(folders):
-            index = np.load(on_disk(folder, "index.npy"), mmap_mode="r")
-            for begin, end in itertools.pairwise(np.load(on_disk(folder, "segments.npy")).tolist()):
-                low, high = begin + np.searchsorted(index[begin:end, 1], [group, group + 1])
-                parts.append(np.array(index[low:high]))
-                files.append(np.full(high - low, number))
-        index = np.concatenate(parts)
-        order = np.argsort(index[:, 0])
-        if not np.array_equal(index[order, 0], documents):
-            raise AssertionError("fetched documents are not those of the group")
-        self._folders, self._documents = folders, documents
-        self._file, self._begin, self._end = np.concatenate(files)[order], index[order, 2], index[order, 3]
-
-    def __call__(self, documents: Int64s) -> match.Runs:
-        """Of documents in any order."""
-        from dedup.kernels.shingle import gather_runs
-
-        rows = np.searchsorted(self._documents, documents)
-        file, begin, end = self._file[rows], self._begin[rows], self._end[rows]
-        order = np.lexsort((begin, file))  # as they lie
-        lengths = end - begin
-        values = np.empty(int(lengths.sum()), np.uint64)
-        done = 0
-        # Runs of one group follow each other within a segment: one read a segment.
-        breaks = (file[order][1:] != file[order][:-1]) | (begin[order][1:] != end[order][:-1])
-        stretches = np.split(order, np.flatnonzero(breaks) + 1) if len(order) else []
-        for number, some in itertools.groupby(stretches, lambda stretch: int(file[stretch[0]])):
-            with open(on_disk(self._folders[number], "shingles.bin"), "rb") as source:
-                for stretch in some:
-                    size = int(end[stretch[-1]] - begin[stretch[0]])
-                    source.seek(int(begin[stretch[0]]) * 8)
-                    source.readinto(values[done : done + size].view(np.uint8).data)
-                    done += size
-        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[order])])
-        back = np.empty(len(order), np.int64)
-        back[order] = np.arange(len(order))
-        out = np.empty(len(values), np.uint64)
-        gather_runs(values, bounds, back, out)
-        return match.Runs(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), out)
+    yield from _read_edges(joined, index[low:high, 1:])
 
 
 def _ranks(documents: Int64s, scans: list[str], bases: list[int], barrier: int, keep: str) -> list[Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ import pyarrow.compute as pc
 
 from dedup import buffers, drop, exact
 from dedup.buffers import Int64s
-from dedup.io import place, read
+from dedup.io import read
 from dedup.io.copies import on_disk
-from dedup.io.files import link
+from dedup.io.files import link, save_array
 from dedup.io.units import Unit
-from dedup.runner import scan
+from dedup.runner import fetch, scan
 from dedup.runner.lineup import Lineup, MissingError
 from dedup.runner.renear import NearFilesOf
 from dedup.runner.replay import Bools, Fates, replay
@@ -33,7 +32,7 @@ from dedup.runner.retext import Restored, restore
 from dedup.runner.scan import DROPPED_AT, Before, Earlier, Work, changed_column, size_column
 from dedup.runner.scanned import Changes, open_table
 from dedup.runner.steps import changes_text
-from dedup.runner.task import DONE, Progress, Task, finished
+from dedup.runner.task import Progress, left_whole
 
 ROWS = 1 << 16  # documents looked at together
 ANEW = "anew"  # the folder of what is scanned from texts
@@ -74,13 +73,11 @@ def rescan_unit(
 
 def _counts(kept: Kept) -> dict[str, Any] | None:
     """The counts of the earlier scan; None where its files are not whole or were not made to be kept."""
-    try:
-        key = json.loads((place.at(kept.folder) / DONE).read_text())["key"]
-    except (OSError, ValueError):
+    counts = left_whole(kept.folder)
+    if counts is None:
         return None
-    counts = finished(Task("", kept.folder, key))
     rows = open_table(kept.folder, "rows.arrow")
-    is_kept = counts is not None and (not counts["documents"] or DROPPED_AT in rows.schema.names)
+    is_kept = not counts["documents"] or DROPPED_AT in rows.schema.names
     return counts if is_kept else None
 
 
@@ -159,6 +156,7 @@ class _Rescan:
         self._write_changed()
         near = NearFilesOf(self._kept.folder, self._folder, self._folder / ANEW, self._is_anew, self._alive)
         near.write(self._work.barriers, self._lineup, was_alive=self._was_alive)
+        save_array(self._folder / fetch.ANEW, self._is_anew)
         link(on_disk(self._kept.folder, "rejected.arrow"), self._folder / "rejected.arrow")
         for name in (ANEW, RESTORED):
             shutil.rmtree(self._folder / name, ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from dedup.errors import UserError
 from dedup.io.place import Place
-from dedup.plan import Plan, reference_stages
+from dedup.plan import Plan, bands_of, reference_stages
 from dedup.runner.environment import environment_key
 from dedup.runner.lineup import Lineup, MissingError, line_up, same_makers
 from dedup.runner.rescan import Kept
@@ -45,11 +45,12 @@ def key_of_run(plan: Plan, limit: int | None, environment: str | None = None) ->
 
 
 class Reuse:
-    """Makes the scans of a plan from those of a run over the same input."""
+    """Makes the scans of a plan from those of a run over the same input, and takes the shingles it fetched."""
 
     def __init__(self, before: Plan, work: Place, now: Plan, *, reads_texts: bool = True) -> None:
         """work: where that run worked;  reads_texts: as Kept says."""
         self.work, self._reads_texts = work, reads_texts
+        self._before = before
         self._lineups = [_lineups(before, now, number) for number in range(len(now.passes))]
 
     def rescans(self, number: int, tasks: Sequence[Task]) -> list[Task]:
@@ -68,6 +69,18 @@ class Reuse:
         folder = f"{self.work}/pass-{number}/{os.path.basename(task.folder)}"
         arguments = task.arguments | {"kept": Kept(folder, lineup, self._reads_texts)}
         return dataclasses.replace(task, function="dedup.runner.rescan:rescan_unit", arguments=arguments)
+
+    def refetches(self, number: int, tasks: Sequence[Task]) -> list[Task]:
+        """Tasks of a pass that fetch shingles, with what the run fetched for a barrier of the same settings."""
+        barriers = self._before.passes[number].barriers if number < len(self._before.passes) else []
+        fetched = [(n, bands_of(s)[0]) for n, s in enumerate(barriers) if s.settings.get("verify") == "exact"]
+        given: list[Task] = []
+        for task in tasks:
+            settings, _ = bands_of(task.arguments["step"])
+            same = [f"{self.work}/pass-{number}/barrier-{n}" for n, theirs in fetched if theirs == settings]
+            kept = {"kept": f"{same[0]}/{os.path.basename(task.folder)}"} if same else {}
+            given.append(dataclasses.replace(task, arguments=task.arguments | kept))
+        return given
 
 
 def _lineups(before: Plan, now: Plan, number: int) -> dict[bool, Lineup | None]:

@@ -7,8 +7,9 @@ A rule that no barrier follows is told by report/documents.parquet alone, which 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from dedup.runner.reuse import KEPT, Reuse
 from dedup.runner.scanned import rows_table
 from dedup.runner.whatif import Left, left_by
 
+Bools = npt.NDArray[np.bool_]
 EXAMPLES = 3  # documents between two values
 SCHEMA = pa.schema(
     [
@@ -191,27 +193,40 @@ def _by_work(
     quiet: bool,
 ) -> Iterator[Point]:
     left = left_by(output)
-    before: npt.NDArray[np.bool_] | None = None
+    before: Bools | None = None
     with claim.locked(left.output, left.work) as (lock, check_lock):
         for value, recipe in changed:
             folder = left.work / f"sweep-{os.getpid()}"
             try:
-                decided = _decide(left, recipe, folder, how, quiet, lock, check_lock)
-                kept = _kept(decided)
-                between = np.flatnonzero(kept != before)[:EXAMPLES] if before is not None else np.zeros(0, np.int64)
-                examples = tuple(_doc_ids(decided, between))
+                attempt = _attempt(left, recipe, folder, how, quiet, lock, check_lock)
+                kept, examples = attempt.decide(functools.partial(_look, before=before))
             except MissingError as error:
                 raise UserError(f"{name or 'threshold'} = {value}: {error}") from None
             finally:
                 place.remove_folder(folder)
-            count = int(kept.sum())
-            yield Point(name, value, count, len(kept) - count, examples, value == where.value)
+            yield _point(where, name, value, kept, examples)
             before = kept
 
 
-def _decide(
+def _point(where: Where, name: str | None, value: float, kept: Bools, examples: Iterable[int]) -> Point:
+    count = int(kept.sum())
+    return Point(name, value, count, len(kept) - count, tuple(examples), value == where.value)
+
+
+def _look(decided: Decided, before: Bools | None) -> tuple[Bools, list[int]]:
+    """(whether each document stays, the doc_ids of some of which that is not as before)."""
+    kept = _kept(decided)
+    return kept, _doc_ids(decided, _between(kept, before))
+
+
+def _between(kept: Bools, before: Bools | None) -> Int64s:
+    """Some documents that are kept at one of two values."""
+    return np.zeros(0, np.int64) if before is None else np.flatnonzero(kept != before)[:EXAMPLES]
+
+
+def _attempt(
     left: Left, recipe: Recipe, folder: place.Place, how: Mapping[str, Any], quiet: bool, lock: int, check_lock: Any
-) -> Decided:
+) -> Attempt:
     more = dict(how)
     if "memory" in more:
         more["memory"] = memory.parse(more["memory"])
@@ -220,11 +235,10 @@ def _decide(
     plan = make_plan(recipe, left.plan.shards, left.plan.against)
     corpus = budget.look_at(plan.every_shard, left.limit, with_stages=budget.has_stages(plan.recipe))
     reuse = Reuse(left.plan, left.work, plan, reads_texts=False)
-    attempt = Attempt(plan, corpus, left.output, folder, left.limit, True, quiet, lock, check_lock, reuse)
-    return attempt.decide()
+    return Attempt(plan, corpus, left.output, folder, left.limit, True, quiet, lock, check_lock, reuse)
 
 
-def _kept(decided: Decided) -> npt.NDArray[np.bool_]:
+def _kept(decided: Decided) -> Bools:
     """Whether each document stays."""
     kept = np.ones(decided.left.bases[-1], np.bool_)
     for one, base, until in decided.left.spans():
@@ -251,13 +265,11 @@ def _doc_ids(decided: Decided, documents: Int64s) -> list[int]:
 def _by_table(
     output: str, recipe: Recipe, where: Where, name: str | None, changed: Sequence[tuple[float, Recipe]]
 ) -> Iterator[Point]:
-    before: npt.NDArray[np.bool_] | None = None
+    before: Bools | None = None
     for value, other in changed:
         try:
             kept, doc_ids = measured.kept(output, recipe, other, where.step.number)
         except MissingError as error:
             raise UserError(f"{name} = {value}: {error}; run its recipe again with measure_all = true") from None
-        between = np.flatnonzero(kept != before)[:EXAMPLES] if before is not None else np.zeros(0, np.int64)
-        count = int(kept.sum())
-        yield Point(name, value, count, len(kept) - count, tuple(doc_ids[between].tolist()), value == where.value)
+        yield _point(where, name, value, kept, doc_ids[_between(kept, before)].tolist())
         before = kept

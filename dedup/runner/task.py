@@ -62,6 +62,15 @@ def finished(task: Task) -> dict[str, Any] | None:
     return dict(done["counts"])
 
 
+def left_whole(folder: str) -> dict[str, Any] | None:
+    """The counts of a task of another run, whatever its key, if its files are whole; else None."""
+    try:
+        key = json.loads((place.at(folder) / DONE).read_text())["key"]
+    except (OSError, ValueError):
+        return None
+    return finished(Task("", folder, key))
+
+
 def look_up(tasks: Sequence[Task], threads: int) -> list[Any]:
     """The counts of tasks that an earlier attempt did, None for those that are left; objects are listed once."""
     look: Callable[[Task], dict[str, Any] | None] = finished

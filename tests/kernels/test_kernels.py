@@ -122,6 +122,25 @@ def test_records_come_back_as_they_went():
     assert not a[[0, 1, 3]].any()
 
 
+def test_records_of_some_documents_are_found_without_those_between():
+    counts = np.array([0, 3, 64, 63, 64, 0, 1], np.uint8)
+    sizes = [0, 24, 512, 504, 512, 0, 8]
+    for some in ([0], [6], [1, 3], [0, 2, 4, 6], list(range(7)), []):
+        begins = np.full(len(some) + 1, -1)
+        record.find_records(counts, 512, np.array(some, np.int64), begins)
+        assert begins[:-1].tolist() == [sum(sizes[:i]) for i in some]
+        assert begins[-1] == (sum(sizes[: some[-1] + 1]) if some else 0)
+
+
+def test_rows_of_documents_that_are_gone_are_left_out():
+    keys, documents = [0, 5, 5, (1 << 44) - 1], [3, 0, 7, (1 << 20) - 1]
+    rows = np.array([key << 20 | document for key, document in zip(keys, documents, strict=True)], np.uint64)
+    gone = np.zeros((1 << 20) + 100, np.bool_)
+    gone[100 + 7] = gone[3] = True
+    size = bucket.number_rows(rows, np.uint64(20), 100, gone, rows)  # in place
+    assert rows[:size].tolist() == [103, 5 << 32 | 100, 0xFFFFFFFF << 32 | (1 << 20) + 99]
+
+
 def test_buckets_are_the_runs_of_two_and_more_equal_keys():
     keys = [1, 2, 2, 3, 5, 5, 5, 9]
     rows = np.array([key << 32 | document for document, key in enumerate(keys)], np.uint64)

@@ -15,7 +15,7 @@ import dedup
 from benchmarks import families
 from dedup.near import edgestore, match
 from dedup.near.edges import Edges
-from dedup.runner import driver
+from dedup.runner import driver, fetch
 from dedup.runner import match as tasks
 from dedup.runner.budget import Budget
 from tests.runs import tree_bytes, write_jsonl
@@ -93,7 +93,7 @@ def test_without_verification_the_similarity_of_edges_is_taken(held):
 
 
 SMALL_TASKS = Budget(
-    room=1 << 20, batch_bytes=1 << 12, exact_rows=16, band_rows=256, group_shingles=300, old_documents=100
+    room=1 << 20, batch_bytes=1 << 12, exact_rows=16, band_rows=256, key_rows=256, group_shingles=300, old_documents=100
 )
 
 
@@ -111,7 +111,7 @@ def test_a_component_of_many_partitions_gives_the_same_bytes(tmp_path: Path, kee
     with (
         mock.patch.object(match, "ROUND_SHINGLES", 300),
         mock.patch.object(driver.budget, "derive", return_value=SMALL_TASKS),
-        mock.patch.object(tasks, "FETCH_SEGMENT", 500),
+        mock.patch.object(fetch, "SEGMENT", 500),
         mock.patch.object(tasks, "EDGE_BLOCK", 100),
         mock.patch.object(match, "ROUND_EDGES", 50),
         mock.patch.object(edgestore, "HELD_EDGES", 200),

@@ -31,7 +31,7 @@ from dedup.io import index as indexes
 from dedup.io import units
 from dedup.io.files import replacing, save_array
 from dedup.near import edgestore
-from dedup.runner import barrier, index_add, index_lookup, match, reshard, scan, tables, write
+from dedup.runner import barrier, fetch, index_add, index_lookup, match, reshard, scan, tables, write
 from tests.runner.test_cut import frames
 from tests.runs import files, tree_bytes, write_jsonl, write_parquet
 
@@ -50,6 +50,11 @@ RECIPE: dict[str, Any] = {
 # The others: parts, shards in pieces, a generation of an index, references, edges that wait and have a similarity.
 MORE: dict[str, Any] = RECIPE | {"output_shard_bytes": 6_000, "index_texts": True}
 MORE["step"] = [step | {"verify": "signature"} if step.get("dedup") == "near" else step for step in RECIPE["step"]]
+# A rerun of RECIPE with other bounds: links, documents that are scanned from their texts, those that fall earlier.
+AGAIN: dict[str, Any] = RECIPE | {
+    "step": [*RECIPE["step"][:2], {"dedup": "near", "threshold": 0.9}, RECIPE["step"][3],
+             {"use": "drop.when", "word_count": {"below": 15, "above": 155}}],
+}  # fmt: skip
 SMALL = ((units, "UNIT_BYTES", 4_000), (edgestore, "HELD_EDGES", 8))
 WORDS = [f"{start}{end}" for start in "bcdfghlmnprst" for end in ("ag", "en", "ip")]
 
@@ -88,6 +93,13 @@ def make_more(folder: Path) -> Path:
     return input
 
 
+def make_again(folder: Path) -> Path:
+    """Beside such an input in folder/in: a run of it that left its work."""
+    input = make_input(folder / "in")
+    dedup.run(RECIPE, str(input), folder / "kept", executor="serial", keep_work=True)
+    return input
+
+
 def index_of(output: Path) -> Path:
     """The index that a run of MORE into an output uses."""
     return output.with_name(f"{output.name}-index")
@@ -100,7 +112,9 @@ def prepare(input: Path, output: Path) -> None:
 
 
 def run(input: Path, output: Path) -> Any:
-    """Run RECIPE, or MORE where an index lies beside the input."""
+    """Run RECIPE, or MORE where an index lies beside the input, or rerun it as AGAIN where a run does."""
+    if (input.parent / "kept").exists():
+        return dedup.rerun(input.parent / "kept", AGAIN, output, executor="serial")
     if not index_of(output).exists():
         return dedup.run(RECIPE, str(input), output, executor="serial")
     against, index = input.parent / "against.jsonl", index_of(output)
@@ -234,7 +248,9 @@ def check_kills(input: Path, tmp_path: Path, seed: int, most: int) -> None:
     assert 0 < child.stdout.count("\n") <= most
 
 
-MAKE = pytest.mark.parametrize("make", [lambda folder: make_input(folder / "in"), make_more], ids=["most", "others"])
+MAKE = pytest.mark.parametrize(
+    "make", [lambda folder: make_input(folder / "in"), make_more, make_again], ids=["most", "others", "rerun"]
+)
 
 
 @MAKE
@@ -262,7 +278,7 @@ WRITES: dict[str, tuple[Any, str]] = {
     "equal texts": (match, "group_exact"),
     "edges": (match, "find_edges"),
     "components": (match, "join_components"),
-    "shingles": (match, "fetch_shingles"),
+    "shingles": (fetch, "fetch_shingles"),
     "representatives": (match, "represent"),
     "what is gone": (barrier, "put_array"),
     "duplicates": (tables, "write_duplicates"),

@@ -260,7 +260,7 @@ def test_sizes_of_tasks_change_neither_outputs_nor_what_an_index_finds(
     def tiny(*args: Any, **kwargs: Any) -> Any:
         from dataclasses import replace
 
-        return replace(derive(*args, **kwargs), batch_bytes=700, band_rows=64, old_documents=4)
+        return replace(derive(*args, **kwargs), batch_bytes=700, band_rows=64, key_rows=64, old_documents=4)
 
     monkeypatch.setattr("dedup.runner.budget.derive", tiny)
     for part, tree in zip("abc", expected, strict=True):

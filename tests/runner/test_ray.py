@@ -52,6 +52,18 @@ def test_serial_local_and_ray_write_the_same_bytes_of_every_file(tmp_path: Path,
     assert trees["ray"] == trees["local"] == trees["serial"]
 
 
+def test_what_a_run_left_is_rerun_and_swept_over_ray(tmp_path: Path, one_ray: Any) -> None:
+    sample.write(tmp_path / "in")
+    changes = ["threshold=0.9", "step.2.word_count.below=5"]
+    dedup.run(EVERYTHING, str(tmp_path / "in"), tmp_path / "old", keep_work=True, executor="ray")
+    dedup.run(EVERYTHING, str(tmp_path / "in"), tmp_path / "full", changes=changes, executor="serial")
+    dedup.rerun(tmp_path / "old", EVERYTHING, tmp_path / "again", changes=changes, executor="ray")
+    assert tree_bytes(tmp_path / "again") == tree_bytes(tmp_path / "full")
+    found = dedup.sweep(tmp_path / "old", rule={"step.2.word_count.below": [3, 5]}, threshold=[0.8])
+    kept = found["documents_kept"].to_pylist()
+    assert kept[0] == kept[2] == dedup.Result(tmp_path / "old").summary["documents_kept"] > kept[1]
+
+
 def test_what_a_run_left_undone_another_executor_does(tmp_path: Path, one_ray: Any) -> None:
     sample.write(tmp_path / "in")
     for output, ways in {"both": ("ray", "local"), "one": ("local",)}.items():

@@ -103,6 +103,33 @@ def test_a_changed_bound_gives_the_bytes_of_a_run(
     assert both(tmp_path, corpus, of(steps), of(steps), changes) <= most
 
 
+def shingled(output: Path) -> int:
+    """Documents whose texts were read for their shingles."""
+    paths = sorted(output.glob("work/pass-*/barrier-*/fetched-*/done.json"))
+    return sum(json.loads(path.read_text())["counts"]["texts"] for path in paths)
+
+
+def test_shingles_that_the_run_has_fetched_are_taken_from_it(tmp_path: Path) -> None:
+    corpus = tmp_path / "in"  # of texts whose signatures do not hold all their shingles
+    for shard in range(3):
+        rows = [{"id": f"{shard}-{n}", "text": " ".join(text(n + 4 * k) for k in range(12))} for n in range(60)]
+        write_jsonl(corpus / f"{shard}.jsonl", rows)
+    steps = [TOKENS, {"use": "drop.when", "word_count": {"below": 390}}, PLAIN[2]]
+    for name, changes, anew in (
+        ("1", ["threshold=0.9"], range(1)),
+        ("2", ["word_count.below=360", "threshold=0.7"], range(1, 13)),  # those that go on now, at most
+    ):
+        both(tmp_path / name, corpus, of(steps), of(steps), changes)
+        assert shingled(tmp_path / name / "again") in anew
+        assert shingled(tmp_path / name / "old") > 20
+    cleaned = of([{"use": "clean.fix_text"}, *steps])
+    both(tmp_path / "3", corpus, of(steps), cleaned)
+    for path in (tmp_path / "1" / "old" / "work").glob("pass-0/barrier-0/fetched-*/shingles.bin"):
+        path.write_bytes(path.read_bytes()[:-8] + b"damaged!")
+    dedup.rerun(tmp_path / "1" / "old", of(steps), tmp_path / "whole", changes=["threshold=0.9"], **SERIAL)
+    assert tree_bytes(tmp_path / "whole") == tree_bytes(tmp_path / "1" / "full")
+
+
 @pytest.mark.slow
 def test_rules_may_come_go_and_change_places(corpus: Path, tmp_path: Path) -> None:
     new = [TOKENS, {"use": "drop.when", "mean_word_length": {"above": 7}}, *PLAIN[1:]]

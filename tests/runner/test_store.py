@@ -91,6 +91,22 @@ def test_a_run_that_works_on_a_store_writes_the_bytes_of_every_file_that_one_on_
     assert files(tmp_path / "cache") == []
 
 
+def test_what_a_run_left_on_a_store_is_rerun_and_swept(s3: Bucket, corpus: Path, tmp_path: Path) -> None:
+    """The work of the run there, that of the rerun there or here."""
+    changes = ["threshold=0.9", "step.2.word_count.below=5"]
+    dedup.run(EVERYTHING, str(corpus), tmp_path / "old", work=f"{s3.url}/work", keep_work=True, **SERIAL)
+    dedup.run(EVERYTHING, str(corpus), tmp_path / "full", changes=changes, **SERIAL)
+    for name, work in (("there", f"{s3.url}/more"), ("here", None)):
+        dedup.rerun(tmp_path / "old", EVERYTHING, tmp_path / name, changes=changes, work=work, **SERIAL)
+        assert tree_bytes(tmp_path / name) == tree_bytes(tmp_path / "full")
+    assert s3.names("more") == []
+    rules = dedup.sweep(tmp_path / "old", rule={"step.2.word_count.below": [3, 5]}, threshold=[0.8, 0.9])
+    kept = dict(zip(rules["value"].to_pylist(), rules["documents_kept"].to_pylist(), strict=True))
+    assert kept[3.0] == kept[0.8] == dedup.Result(tmp_path / "old").summary["documents_kept"]
+    assert all("sweep-" not in name for name in s3.names("work"))
+    assert files(tmp_path / "cache") == []
+
+
 def test_one_big_file_is_cut_on_a_store_as_on_disk(s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.io.units.UNIT_BYTES", 5_000)
     rows = [{"id": str(n), "text": f"the {n} of {n % 90} ferries left the harbour at {n % 7}"} for n in range(600)]
