@@ -25,6 +25,7 @@ NAMES = (
     "resume",
     "workers",
     "skew",
+    "report",
     "datatrove",
     "refit",
 )

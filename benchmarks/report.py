@@ -8,6 +8,7 @@ a tenth by rules. The texts are few: of kept and dropped documents only some are
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import resource
 import subprocess
@@ -19,28 +20,33 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.beside import AbsentError
+from benchmarks.table import Row, render
+from dedup.report.write import NEEDED
+
 DOCUMENTS = 5_000_000
 SHARDS = 200
 MEASURES = 24
 TEXT = "A line of text that stands for a document of the corpus. " * 8
 
 
-def main() -> None:
-    """Make an output, report on it, and tell what that took."""
-    documents = int(sys.argv[1]) if len(sys.argv) > 1 else DOCUMENTS
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder, "out")
-        make(output, documents)
-        begun = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            [sys.executable, "-c", TIMED, str(output)], capture_output=True, text=True, check=True
-        )  # fmt: skip
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds, peak, size = json.loads(done.stdout)
-        cpu = used.ru_utime + used.ru_stime - begun.ru_utime - begun.ru_stime
-    print(
-        f"{documents:,} documents: {seconds:.1f} s, {cpu:.1f} s of CPU, {peak / 1e6:,.0f} MB, page {size / 1e6:.2f} MB"
-    )
+def rows(folder: Path, documents: int = DOCUMENTS) -> list[Row]:
+    """Make an output and report on it: seconds, CPU seconds, MB, and MB of the page."""
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        raise AbsentError(f"needs {' and '.join(missing)}: pip install 'dedup[report]'")
+    output = folder / "out"
+    make(output, documents)
+    begun = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", TIMED, str(output)], capture_output=True, text=True, check=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, peak, size = json.loads(done.stdout)
+    beside = f"{documents:,} documents, {SHARDS} shards, {MEASURES} measures"
+    return [
+        Row("time", seconds, "s", 60, beside),
+        Row("CPU time", used.ru_utime + used.ru_stime - begun.ru_utime - begun.ru_stime, "s"),
+        Row("peak memory", peak / 1e6, "MB", 1_000),
+        Row("page", size / 1e6, "MB", 5),
+    ]
 
 
 TIMED = """
@@ -138,4 +144,5 @@ def _rows(output: Path, gone: dict[str, np.ndarray], each: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory(prefix="dedup-bench-") as home:
+        print(render("report", rows(Path(home), int((sys.argv[1:] or [DOCUMENTS])[0]))))
