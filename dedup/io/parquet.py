@@ -112,6 +112,12 @@ def read_batches(
                 row += batch.num_rows
 
 
+def batches(file: Any, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """All of a file, so many rows at once; pyarrow 19 fails where there is no row group."""
+    found: Iterator[pa.RecordBatch] = file.iter_batches(rows, columns=columns, use_threads=False)
+    return found if file.num_row_groups else iter(())
+
+
 def _check_others(file: Any, group: int, others: list[str], batch_bytes: int) -> None:
     """Decode columns that are not wanted, about batch_bytes at once; ArrowException or OSError where that fails."""
     rows = sum(batch.num_rows for batch in _batches(file, group, others, batch_bytes))

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dedup.buffers import Int64s, one_chunk
+from dedup.io import parquet
 from dedup.io.place import Place, parquet_source
 from dedup.report.passes import BATCH_ROWS
 from dedup.report.sources import Sources
@@ -93,7 +94,7 @@ def look(output: Place, sources: Sources, sizes: Int64s, *, clusters: int, pairs
 
 def _batches(output: Place, columns: Sequence[str] | None) -> Any:
     file = pq.ParquetFile(parquet_source(output / "duplicates.parquet"))
-    return file.iter_batches(BATCH_ROWS, columns=columns)
+    return parquet.batches(file, BATCH_ROWS, columns)
 
 
 def _bytes_of(doc_ids: Int64s, sizes: Int64s) -> Int64s:

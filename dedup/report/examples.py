@@ -18,6 +18,7 @@ import xxhash
 from dedup import drop
 from dedup.buffers import Int64s
 from dedup.errors import UserError, nearest
+from dedup.io import parquet
 from dedup.io.place import Place
 from dedup.report.differences import differences, windows
 from dedup.report.finished import Finished, source_of
@@ -309,7 +310,7 @@ def _bytes(finished: Finished, groups: Sequence[Int64s]) -> list[int | None]:
 
 def _batches(finished: Finished, name: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     with finished.parquet(name) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
+        for batch in parquet.batches(file, BATCH_ROWS, columns):
             if batch.num_rows:
                 yield batch
 

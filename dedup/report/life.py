@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from dedup import drop
 from dedup.errors import DedupError, UserError
-from dedup.io import read
+from dedup.io import parquet, read
 from dedup.report.examples import OWN, ROW, Item, Output, beside, opened, reasons_of
 from dedup.report.finished import Finished, source_of
 from dedup.report.texts import ROW_BITS, Text, texts
@@ -31,7 +31,7 @@ def why(output: Output, document_id: str) -> list[Item]:
     stands_for: dict[int, list[Item]] = {}
     counts: Counter[int] = Counter()
     with finished.parquet("duplicates.parquet") as file:
-        for batch in file.iter_batches(BATCH_ROWS):
+        for batch in parquet.batches(file, BATCH_ROWS):
             for row in batch.filter(pc.is_in(batch["doc_id"], numbers)).to_pylist():
                 own[row["doc_id"]] = row
             for number in numbers.to_pylist():

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from dedup import drop
 from dedup.buffers import Int64s, UInt64s, one_chunk
+from dedup.io import parquet
 from dedup.io.place import Place, parquet_source
 from dedup.recipe import Recipe
 from dedup.report import bins
@@ -126,7 +127,7 @@ def look(output: Place, recipe: Recipe, sources: Sources, *, seed: int, examples
     histograms = _histograms(file, rules)
     cells, held, chosen = [CELL.empty_table()], 0, _Examples(seed, examples)
     duplicates = [np.zeros((0, 2), np.int64)]
-    for batch in file.iter_batches(BATCH_ROWS):
+    for batch in parquet.batches(file, BATCH_ROWS):
         reasons = one_chunk(batch[drop.REASON])
         kept = reasons.is_null()
         for name, histogram in histograms.items():
@@ -186,7 +187,7 @@ def _some_values(file: Any, names: Sequence[str]) -> dict[str, bins.Floats]:
     found: dict[str, list[bins.Floats]] = {name: [np.zeros(0)] for name in names}
     step = max(1, file.metadata.num_rows // LOOKED_AT)
     first = 0  # of the next batch, the first that is taken
-    for batch in file.iter_batches(BATCH_ROWS, columns=list(names)) if names else ():
+    for batch in parquet.batches(file, BATCH_ROWS, list(names)) if names else ():
         places = pa.array(np.arange(first, batch.num_rows, step))
         first = (first - batch.num_rows) % step
         for name in names:

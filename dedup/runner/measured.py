@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from dedup import drop
 from dedup.buffers import Int64s
-from dedup.io import place, read
+from dedup.io import parquet, place, read
 from dedup.recipe import Recipe, Step
 from dedup.runner.lineup import MissingError, columns_read, is_rule
 from dedup.stages import find, with_copies
@@ -31,7 +31,7 @@ def kept(output: str, before: Recipe, now: Recipe, number: int) -> tuple[Bools, 
     stays, doc_ids = [np.zeros(0, np.bool_)], [np.zeros(0, np.int64)]
     path = place.at(output) / "report" / "documents.parquet"
     with pq.ParquetFile(place.parquet_source(path)) as file:
-        for batch in file.iter_batches(1 << 16, use_threads=False):
+        for batch in parquet.batches(file, 1 << 16):
             stays.append(_stay(batch, old_names - names, now, number))
             doc_ids.append(batch["doc_id"].to_numpy())
     return np.concatenate(stays), np.concatenate(doc_ids)

@@ -99,7 +99,7 @@ def _parquet(shard: shards.Shard, path: Path, weight: str) -> Iterator[np.ndarra
         writer = parquet.GroupWriter(path, file, 0 if file.num_row_groups else None)
         with contextlib.closing(writer):
             held: list[pa.Table] = []
-            for batch in file.iter_batches(BATCH_ROWS):
+            for batch in parquet.batches(file, BATCH_ROWS):
                 column = batch[weight]
                 times = column.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
                 if times.size and times.min() < 0:
