@@ -21,6 +21,7 @@ from dedup.measure import lists
 from dedup.measure import roots as module
 from dedup.measure.roots import roots
 from tests import naive
+from tests.characters import ASSIGNED
 
 COLUMNS = [field.name for field in module.FIELDS]
 FLAGGED = ["天天", "Bad", "very bad"]
@@ -180,7 +181,11 @@ PIECES = [
     *["the ", "cat ", "The cat ", "very ", "bad ", "Bad", "a ", "and the ", "x", "aaaa", "12 ", "naïve "],
     *["今天", "天气", "我们", "的", "了", "一个", "、", "。", "𠀀", "ソフト", "สวัสดี", "e\u0301", "\u200d", "😀", "\n"],
 ]
-texts = st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.text("ab", max_size=60) | st.text(max_size=30)
+texts = (
+    st.lists(st.sampled_from(PIECES), max_size=60).map("".join)
+    | st.text("ab", max_size=60)
+    | st.text(ASSIGNED, max_size=30)
+)
 
 
 @settings(max_examples=200, deadline=None)

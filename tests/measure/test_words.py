@@ -16,6 +16,7 @@ from dedup.errors import RecipeError
 from dedup.measure import words as module
 from dedup.measure.words import words
 from tests import naive
+from tests.characters import ASSIGNED
 
 
 def folded(text: str) -> list[tuple[str, str]]:
@@ -134,7 +135,11 @@ PIECES = [
     *["成人", "成", "人", "电影", "成人电影", "の", "ก", "า", "็", "\u200b", "\u00ad", "😀", "한국"],
     *[" ", "  ", "\n", "\u3000", "\t", "\u00a0", "longestword", "long"],
 ]
-texts = st.lists(st.sampled_from(PIECES), max_size=30).map("".join) | st.text("ab ", max_size=40) | st.text(max_size=20)
+texts = (
+    st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
+    | st.text("ab ", max_size=40)
+    | st.text(ASSIGNED, max_size=20)
+)
 entry = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map("".join) | st.text("ab ", max_size=5)
 
 
